@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from gancore.files import mark_used
 from gancore.hub import is_hub_name, parse_hub_name
 from gancore.models.hub import fetch_model
 from gancore.plugins import plugins
+from gancore.plugins.extras import install_command
 from gancore.plugins.plugin import is_url
 from gancore.progress import Announce, silent
 from gancore.run_folder import RunFolder
@@ -109,17 +109,14 @@ def _find_named_model(name: str, announce: Announce) -> Path:
     return plugin_model_folder(entry, announce)
 
 
-_DISTRIBUTION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
 def _advise_on_name(name: str, known: Collection[str]) -> str:
     """A similar name, or the plugin that is missing for a name DOMAIN/NAME, or where models are listed."""
     domain, slash, _ = name.partition("/")
     if close := difflib.get_close_matches(name, known, n=1):
         return f"did you mean {close[0]!r}?"
     domains = {entry.name for entry in plugins().entries("gancore_domains")}
-    if slash and domain not in domains and _DISTRIBUTION.fullmatch(domain):
-        return f"no plugin of the domain {domain!r} is installed: pip install gancore-{domain}"
+    if slash and domain not in domains and (command := install_command(domain)):
+        return f"the plugin of the domain {domain!r} is not installed: {command}"
     of_domain = [other for other in known if other.startswith(f"{domain}/")]
     if of_domain:
         return f"the models of {domain}: {', '.join(sorted(of_domain))}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from gancore.entries import DomainEntry, Entry, MetricEntry, PretrainedModelEntry, RecipeEntry
 from gancore.errors import PluginError
 from gancore.plugins.discovery import discover
+from gancore.plugins.extras import install_command
 from gancore.plugins.faults import Fault, PluginId
 from gancore.plugins.imports import import_object, instantiate, load_program_recipe
 from gancore.plugins.plugin import ENTRY_HOOKS, OBSERVER_HOOKS, Plugin, PluginInfo, check_entry
@@ -244,6 +245,8 @@ class PluginRegistry:
         info = next((plugin.info() for plugin in self._found if plugin.id.name == name), None)
         if info and info.state == "disabled":
             return PluginError(f"the plugin {name!r} ({info.distribution}) is {info.reason}", info.fix)
+        if command := install_command(name):
+            return PluginError(f"the plugin of the domain {name!r} is not installed", command)
         hint = f"{suggestion(name, known)}; " if known else ""
         installed = f"installed: {', '.join(known) or 'none'}; `gancore plugins` lists them"
         return PluginError(f"no plugin provides the domain {name!r}", hint + installed)

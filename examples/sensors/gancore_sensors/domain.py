@@ -1,4 +1,4 @@
-"""The data, and the files that samples are written to."""
+"""The data, the files that samples are written to, and the metric."""
 
 import numpy as np
 import torch
@@ -9,14 +9,14 @@ from pydantic import Field
 
 import gancore
 from gancore.data import digest_json, digest_tensors
+from gancore.metrics import subsampling_interval
 from gancore_sensors.tables import read_tables
 from gancore_sensors.tides import CHANNELS, gauge
 
 FAST, LIKELY = frozenset({"parallel"}), frozenset({"likelihood"})
 GAN = gancore.RecipeEntry("convgan", "gancore_sensors.recipes:ConvGAN", "convolutions", capabilities=FAST)
 DEEPAR = gancore.RecipeEntry("deepar", "gancore_sensors.recipes:DeepAR", "recurrent", capabilities=LIKELY)
-DISTANCE = gancore.MetricEntry("spectrum_distance", "gancore_sensors.metrics:spectrum_distance", "dB")
-FIX = "lower data.length, or raise data.max_gap"
+SPECTRA = gancore.MetricEntry("spectra", "gancore_sensors.domain:SPECTRUM_DISTANCE", "distance of spectra")
 TIDES = gancore.SourceEntry("tides", "level, pressure and temperature at tide gauges", "CC0-1.0")
 
 
@@ -30,55 +30,46 @@ class SensorsConfig(gancore.DataConfig):
 class SensorsSchema(gancore.SpecSchema):
     channels: list[str]
     length: int = Field(ge=8, multiple_of=8)
-    means: list[float]
-    scales: list[float]
-
-
-def windows(series, length, stride):
-    """The windows (n, channels, length) of series (rows, channels) in which no value is missing."""
-    series = [torch.tensor(rows, dtype=torch.float32) for rows in series if len(rows) >= length]
-    cut = torch.cat([rows.unfold(0, length, stride) for rows in series] or [torch.zeros(0, 1, length)])
-    return gancore.TensorView(cut[cut.isfinite().all(2).all(1)])
 
 
 class SensorsDomain(gancore.Domain):
     """Canonical samples are (batch, channels, length), standardised by means and scales of train."""
 
-    name, Config, Schema = "sensors", SensorsConfig, SensorsSchema
-    sources, recipes = {"tides": TIDES}, {"convgan": GAN, "deepar": DEEPAR}
-    metrics, primary_metric, selection_metric = {DISTANCE.name: DISTANCE}, DISTANCE.name, DISTANCE.name
+    name, Config, Schema, sources = "sensors", SensorsConfig, SensorsSchema, {"tides": TIDES}
+    recipes, metrics = {"convgan": GAN, "deepar": DEEPAR}, {"spectra": SPECTRA}
+    selection_metric = primary_metric = "spectra"
 
     def open(self, source, config):
-        notes, names, series = [], CHANNELS, map(gauge, range(config.gauges))
+        names, series, notes = CHANNELS, map(gauge, range(config.gauges)), []
         if source.path:
-            series, names = read_tables(source.path, config, notes)
-        parts = [np.split(rows, [int(0.8 * len(rows)), int(0.9 * len(rows))]) for rows in series]
-        train = np.concatenate([part[0] for part in parts])
+            names, series, notes = read_tables(source.path, config)
+        parts = [np.split(rows, [len(rows) * 8 // 10, len(rows) * 9 // 10]) for rows in series]
+        train, length, views = np.concatenate([part[0] for part in parts]), config.length, []
         means, scales = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
-        views, length = [], config.length
         for at, stride in enumerate((length // 8, length, length)):  # windows of train overlap
-            views.append(windows([(part[at] - means) / scales for part in parts], length, stride))
+            rows = [torch.tensor((part[at] - means) / scales).float() for part in parts]
+            cut = [row.unfold(0, length, stride) for row in rows if len(row) >= length]
+            views += [torch.cat([w[w.isfinite().all(2).all(1)] for w in cut] or [torch.zeros(0)])]
         counts = "windows: train {:,}, valid {:,}, test {:,}".format(*map(len, views))
         if not all(map(len, views)):
-            raise gancore.DataError(f"too few values without gaps in {source.name}: {counts}", FIX)
-        spec = dict(channels=names, length=length, means=means.tolist(), scales=scales.tolist())
-        fingerprint = digest_json(spec, [digest_tensors(view.data) for view in views])
-        return gancore.Data(*views, gancore.Spec(spec), [", ".join(names), counts, *notes], fingerprint)
-
-    def scale_spec(self, spec, factor):
-        length = round(spec["length"] * factor / 8) * 8
-        return gancore.Spec({**spec.fields, "length": length}) if length else None
+            raise gancore.DataError(
+                f"{source.name} has too few values without gaps; {counts}", "lower data.length"
+            )
+        tensors = {"means": torch.tensor(means)[:, None], "scales": torch.tensor(scales)[:, None]}
+        spec = gancore.Spec({"channels": names, "length": length}, tensors)
+        fingerprint = digest_json(names, digest_tensors([views, [*tensors.values()]]))
+        return gancore.Data(
+            *map(gancore.TensorView, views), spec, [", ".join(names), counts, *notes], fingerprint
+        )
 
     def in_units(self, samples):
-        means, scales = (torch.tensor(samples.spec[name])[:, None] for name in ("means", "scales"))
-        return (samples.data * scales + means).numpy()
+        return (samples.data * samples.spec["scales"] + samples.spec["means"]).numpy()
 
     def write(self, samples, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{stem}.csv" for stem in samples.file_stems()]
+        files, head = [folder / f"{stem}.csv" for stem in samples.file_stems()], samples.spec["channels"]
         for file, values in zip(files, self.in_units(samples), strict=True):
-            head = ",".join(samples.spec["channels"])
-            np.savetxt(file, values.T, fmt="%.6g", delimiter=",", header=head, comments="")
+            np.savetxt(file, values.T, fmt="%.6g", delimiter=",", header=",".join(head), comments="")
         self.preview(samples).save(folder / "overview.png")
         return [*files, folder / "overview.png"]
 
@@ -93,5 +84,27 @@ class SensorsDomain(gancore.Domain):
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
+    def scale_spec(self, spec, factor):
+        length = round(spec["length"] * factor / 8) * 8
+        return gancore.Spec({**spec.fields, "length": length}, spec.tensors) if length else None
+
     def tiny_config(self):
-        return {"data": {"length": 16, "gauges": 3}, "model": {"width": 4, "batch_size": 8}}
+        return {"data": {"length": 16, "gauges": 3}, "model": {"batch_size": 8}}
+
+
+def mean_spectrum(windows):
+    """Mean power spectrum of (n, channels, length) under a Hann window, dB: (channels, length // 2)."""
+    hann = torch.hann_window(windows.shape[2], dtype=torch.float64, device=windows.device)
+    centred = windows.double() - windows.double().mean(2, keepdim=True)
+    return 10 * (torch.fft.rfft(centred * hann)[..., 1:].abs().square().mean(0) + 1e-6).log10()
+
+
+def spectrum_difference(inputs):
+    """Root mean square over channels and frequencies, dB."""
+    difference = mean_spectrum(inputs.fake.samples) - mean_spectrum(inputs.real.samples)
+    return float(difference.square().mean().sqrt())
+
+
+SPECTRUM_DISTANCE = gancore.Metric(
+    spectrum_difference, "dB", interval=subsampling_interval(spectrum_difference, minimum=0)
+)

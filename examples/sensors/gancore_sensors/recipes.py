@@ -1,37 +1,31 @@
 """A convolutional GAN, and an autoregressive model with exact likelihoods."""
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from gancore import Recipe, games
 from gancore.nn import Recurrent
 
 
-@games.with_defaults(ema_halflife=5_000, penalty_every=4)
+@games.with_defaults(ema_halflife=5_000)
 class ConvGANConfig(games.AdversarialConfig):
-    width: int = Field(24, ge=1, description="features at the rate of the data, 4 times as many at an eighth")
+    """The keys that all GANs share."""
 
 
 class ConvGAN(Recipe):
     Config = ConvGANConfig
 
     def build(self, config, spec):
-        channels, coarse, w = len(spec["channels"]), spec["length"] // 8, config.width
-        up = [nn.Linear(32, 4 * w * coarse), nn.Unflatten(1, (4 * w, coarse)), nn.LeakyReLU(0.2)]
+        channels, coarse, w = len(spec["channels"]), spec["length"] // 8, 24
+        up, down = [nn.Linear(32, 4 * w * coarse), nn.Unflatten(1, (4 * w, coarse)), nn.LeakyReLU(0.2)], []
         for a, b in ((4 * w, 4 * w), (4 * w, 2 * w), (2 * w, w)):
             up += [nn.Upsample(scale_factor=2), nn.Conv1d(a, b, 9, padding=4), nn.LeakyReLU(0.2)]
-        down = []
         for a, b in ((channels, w), (w, 2 * w), (2 * w, 4 * w)):
             down += [nn.Conv1d(a, b, 9, stride=2, padding=4), nn.LeakyReLU(0.2)]
-        return games.adversarial_game(
-            generator=lambda: nn.Sequential(*up, nn.Conv1d(w, channels, 9, padding=4)),
-            discriminator=lambda: games.Discriminator(
-                nn.Sequential(*down, nn.Flatten(), nn.Linear(4 * w * coarse, 1), nn.Flatten(0))
-            ),
-            prior=games.normal(32),
-            **config.game_options(),
-        )
+        generator = nn.Sequential(*up, nn.Conv1d(w, channels, 9, padding=4))
+        critic = nn.Sequential(*down, nn.Flatten(), nn.Linear(4 * w * coarse, 1), nn.Flatten(0))
+        networks = {"generator": lambda: generator, "discriminator": lambda: games.Discriminator(critic)}
+        return games.adversarial_game(**networks, prior=games.normal(32), **config.game_options())
 
 
 class Autoregression(nn.Module):
