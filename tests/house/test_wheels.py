@@ -24,7 +24,7 @@ DOMAINS = {
     "graph": ("netgan,erdos-renyi", "--data les_miserables", "link_roc_auc"),
     "image": ("dcgan-lite,imagevae", "--data digits --set data.image_size=16", "frechet"),
     "synthetic": ("mlpgan,realnvp", "--data ring", "density_error"),
-    "text": ("gumbelgan,lstm-lm", "--data python_reference", "js4"),
+    "text": ("gumbelgan,lstm-lm", "--data python_reference", "character_js_2"),
 }
 """A GAN and a likelihood model, small data, and a measure that trains nothing."""
 
