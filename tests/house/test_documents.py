@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import runpy
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from forks import Fork, import_all
 from places import ROOT
-from play import TINY_AUDIO, play
+from play import play
 
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
 ALSO = [
@@ -23,6 +19,7 @@ ALSO = [
     "benchmarks/RESULTS.md",
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*/*.md")),
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md")),
+    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("examples/*/README.md")),
 ]
 MAX_WORDS = 1500
 GENERATED = re.compile(r"^<!-- (\w+) -->$.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
@@ -38,16 +35,6 @@ def imported() -> None:
 def played(document: Path, folder: Path) -> None:
     player = Fork(folder, lambda: play(document), log=folder / "played.txt")
     assert player.join(600) == 0, player.log.read_text()
-
-
-def script(path: Path, *words: object) -> Callable[[], None]:
-    """What ``python path words`` does."""
-
-    def main() -> None:
-        sys.argv = [str(path), *map(str, words)]
-        runpy.run_path(str(path), run_name="__main__")
-
-    return main
 
 
 @pytest.mark.slow
@@ -85,33 +72,3 @@ def anchors(path: Path) -> set[str]:
     """The headings of a document as links name them."""
     heads = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads}
-
-
-def test_examples_train_and_generate(tmp_path):
-    trained = Fork(tmp_path, script(ROOT / "examples/train_and_sample.py", *TINY_AUDIO))
-    assert trained.join() == 0, trained.log.read_text()
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert len(list((folder / "sounds").glob("*.wav"))) == 8
-    drawn = Fork(tmp_path, script(ROOT / "examples/generate_from_model.py", folder))
-    assert drawn.join() == 0, drawn.log.read_text()
-    assert "(16, 1, 1024)" in drawn.log.read_text()
-    assert len(list((tmp_path / "samples").glob("*/*.wav"))) == 32
-
-
-def test_the_example_of_a_loss_is_a_plugin_like_any_other(tmp_path):
-    shutil.copytree(ROOT / "examples/margin_loss", tmp_path / "margin_loss")
-    guide = """
-```sh
-pip install ./margin_loss
-gancore train --domain audio --set model.loss=margin --out runs/margin
-gancore train --domain audio --recipe wavegan --set model.phase_shuffle=0 --out runs/wavegan
-```
-"""
-    (tmp_path / "guide.md").write_text(guide)
-    played(tmp_path / "guide.md", tmp_path)
-    assert "loss: margin" in (tmp_path / "runs/margin/config.yaml").read_text()
-
-
-def test_examples_are_short():
-    for path in ROOT.glob("examples/**/*.py"):
-        assert len([line for line in path.read_text().splitlines() if line.strip()]) <= 20, path.name

@@ -21,10 +21,10 @@ class ConvGAN(Recipe):
         up, down = [nn.Linear(32, 4 * w * coarse), nn.Unflatten(1, (4 * w, coarse))], []
         for k, a, b in ((2, 4 * w, 4 * w), (2, 4 * w, 2 * w), (4, 2 * w, w)):
             up += [nn.LeakyReLU(0.2), nn.Upsample(None, k, "linear"), nn.Conv1d(a, b, **same)]
-            down = [nn.LeakyReLU(0.2), nn.Conv1d(b, a, stride=k, **same), *down]
+        for k, a, b in ((4, channels, w), (2, w, 2 * w), (2, 2 * w, 4 * w)):
+            down += [nn.Conv1d(a, b, 9, stride=k, padding=4), nn.LeakyReLU(0.2)]
         generator = nn.Sequential(*up, nn.LeakyReLU(0.2), nn.Conv1d(w, channels, **same))
-        ends = nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(4 * w * coarse, 1), nn.Flatten(0)
-        judge = nn.Sequential(nn.Conv1d(channels, w, **same), *down, *ends)
+        judge = nn.Sequential(*down, nn.Flatten(), nn.Linear(4 * w * coarse, 1), nn.Flatten(0))
         networks = {"generator": lambda: generator, "discriminator": lambda: games.Discriminator(judge)}
         return games.adversarial_game(**networks, prior=games.normal(32), **config.game_options())
 

@@ -50,7 +50,7 @@ class TrackioLogger:
 
     def close(self) -> None:
         with silent_stdout():
-            self.run.finish()
+            trackio.finish()  # of a run, it would be repeated when the program ends
 
 
 def silent_stdout() -> contextlib.AbstractContextManager[object]:
