@@ -1,6 +1,6 @@
 # make demo: sounds after about two minutes of training, from a fresh clone. make test, make lint: the checks of the project.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-long lint docs reference notebooks measures models clean
+.PHONY: help demo test test-slow test-long lint docs reference notebooks wheels measures models clean
 
 DEMO_TIME ?= 2m
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
@@ -20,6 +20,7 @@ help:
 	@echo "make docs       these documents as a site in build/site, strictly: a link that leads nowhere fails"
 	@echo "make reference  write docs/reference again, from the registries"
 	@echo "make notebooks  run docs/notebooks and store what they show; a minute"
+	@echo "make wheels     the core and the plugins as wheels, in dist"
 	@echo "make measures   compute every measure on distributions of known truth again, into docs and core; over an hour, resumable"
 	@echo "make models     train and evaluate the models that the plugins ship; hours, resumable (docs/pretrained.md)"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
@@ -84,6 +85,10 @@ reference: .venv/.installed-test
 
 notebooks: .venv/.installed-test
 	.venv/bin/python tools/site/notebooks.py
+
+wheels: .venv/.installed-test
+	rm -rf dist
+	for place in . $(PLUGINS); do .venv/bin/python -m build --wheel --no-isolation --outdir dist $$place || exit 1; done
 
 # The experiment fails if a measure is wrong without a note; the tables then show it.
 measures: .venv/.installed

@@ -266,6 +266,10 @@ def check(words: list[str]) -> None:
         case ["pip", "install", *pins, "--index-url", _]:
             if set(pins) <= set((ROOT / "constraints.txt").read_text().splitlines()):
                 return
+        case ["docker", "build", "-t", "gancore", "-f", file, "dist"] if (ROOT / file).exists():
+            return
+        case ["docker", "run", "--rm", "-v", "gancore:/data", "gancore", *inside]:  # its entry point
+            return gancore(inside)
         case ["python", script] if Path(script).is_file():  # which the document has written
             subprocess.run([sys.executable, script], check=True)
             return

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ class TrackioLogger:
 
     def close(self) -> None:
         with silent_stdout():
-            trackio.finish()  # of a run, it would be repeated when the program ends
+            finish: Callable[[], None] = trackio.finish  # that of a run is repeated when the program ends
+            finish()
 
 
 def silent_stdout() -> contextlib.AbstractContextManager[object]:
