@@ -12,9 +12,9 @@ from gancore.data import digest_tensors
 from gancore.metrics import subsampling_interval
 from gancore_sensors.sources import CHANNELS, gauge, read_tables
 
-FAST, LIKELY = frozenset({"parallel"}), frozenset({"likelihood"})
+FAST, LIKELY = frozenset({"parallel"}), frozenset({"parallel", "likelihood"})
 GAN = gancore.RecipeEntry("convgan", "gancore_sensors.recipes:ConvGAN", "convolutions", capabilities=FAST)
-DEEPAR = gancore.RecipeEntry("deepar", "gancore_sensors.recipes:DeepAR", "recurrent", capabilities=LIKELY)
+NORMAL = gancore.RecipeEntry("gaussian", "gancore_sensors.recipes:Gaussian", "normal", capabilities=LIKELY)
 SPECTRA = gancore.MetricEntry("spectra", "gancore_sensors.domain:spectra", "distance of power spectra")
 TIDES = gancore.SourceEntry("tides", "level, pressure and temperature at tide gauges", "CC0-1.0")
 
@@ -30,7 +30,7 @@ class SensorsDomain(gancore.Domain):
     """Canonical samples are (batch, channels, length), standardised by means and scales of train."""
 
     name, Config, sources, metrics = "sensors", SensorsConfig, {"tides": TIDES}, {"spectra": SPECTRA}
-    recipes, selection_metric, primary_metric = {"convgan": GAN, "deepar": DEEPAR}, "spectra", "spectra"
+    recipes, selection_metric, primary_metric = {"convgan": GAN, "gaussian": NORMAL}, "spectra", "spectra"
 
     def open(self, source, config):
         names, series, notes = CHANNELS, map(gauge, range(config.gauges)), []

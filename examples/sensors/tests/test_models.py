@@ -2,10 +2,15 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from gancore_sensors.domain import power_difference
-from gancore_sensors.recipes import Autoregression
+from gancore_sensors.recipes import GaussianWindows
+from scipy.stats import multivariate_normal
+
+from gancore import TensorView
+from gancore.random import Key
 
 
 def test_the_metric_is_the_relative_change_of_power():
@@ -16,13 +21,15 @@ def test_the_metric_is_the_relative_change_of_power():
     assert power_difference(SimpleNamespace(**sets)) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_likelihood_is_the_product_of_its_steps():
-    model = Autoregression({"channels": ["a", "b"], "length": 7}).double()
-    data = torch.randn(4, 2, 7, dtype=torch.float64)
-    step, past, total = model.trunk.stepper(4), torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4)
-    for value in data.unbind(2):
-        mean, log_scale = model.head(step(past)).chunk(2, 1)
-        z = (value - mean) / log_scale.exp()
-        total = total - (z.square() / 2 + log_scale + 0.5 * torch.log(torch.tensor(2 * torch.pi))).sum(1)
-        past = value
-    torch.testing.assert_close(model.log_prob(data), total, rtol=1e-5, atol=1e-5)
+def test_the_fit_is_the_maximum_of_the_likelihood():
+    """The density by numpy; of one more row, mean and covariance are those of all rows."""
+    torch.manual_seed(0)
+    data = torch.randn(500, 2, 16) @ torch.randn(16, 16) + 3
+    model = GaussianWindows({"channels": ["a", "b"], "length": 16})
+    assert model.fit({"train": TensorView(data)}, Key.of(0))
+    rows = data.flatten(1).double().numpy()
+    mean, covariance = rows.mean(0), np.cov(rows.T, bias=True) + 1e-4 * np.eye(32)
+    expected = multivariate_normal(mean, covariance).logpdf(rows[:9])
+    np.testing.assert_allclose(model.log_prob(data[:9]).numpy(), expected, rtol=1e-3)
+    samples = model.sample(20_000, Key.of(1)).flatten(1).double().numpy()
+    np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.06 * np.diag(covariance).max())
