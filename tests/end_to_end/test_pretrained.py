@@ -118,7 +118,7 @@ def test_it_is_known_by_its_id_everywhere(published, gancore, tmp_path):
 
 def test_what_names_no_model_is_refused_with_advice(published, gancore):
     assert names(gancore("generate", "synthetic/dos", "--out", "x").error, ID)
-    assert names(gancore("models", "show", "tides/harbour").error, "gancore-tides")
+    assert names(gancore("models", "show", "tides/harbour").error, "gancore models")
     assert names(gancore("generate", ID, "--model", ID).error, "--model")
     assert gancore("generate").code == 2
     assert names(gancore("models", "pack", ID, "--out", "x", "--dtype", "float8").error, "float16")

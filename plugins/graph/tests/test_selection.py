@@ -35,6 +35,6 @@ def test_cell_gives_the_step_of_the_best_roc_on_valid(tmp_path):
 
 def test_a_model_without_a_likelihood_is_refused_and_unknown_names_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"likelihood.*validation\.select=null"):
-        train(tmp_path, "walk-lm")
+        train(tmp_path, "configuration")
     with pytest.raises(ConfigError, match="link_roc_auc"):
         train(tmp_path, "cell", "validation.select=link_roc")
