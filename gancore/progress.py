@@ -159,9 +159,12 @@ def throttle(announce: Announce) -> Announce:
 
 
 class Progress(Protocol):
-    """Shows the progress of a run. ``note`` writes above the live line; ``close`` may be called twice."""
+    """Shows the progress of a run. ``note`` writes above the live line; ``close`` may be called twice.
 
-    def start(self, total_steps: int, start_step: int, title: str) -> None: ...
+    ``length`` of ``start`` is ``total_steps`` in words, such as ``at most 1,000 steps``.
+    """
+
+    def start(self, total_steps: int, start_step: int, title: str, length: str = "") -> None: ...
 
     def update(self, report: ProgressReport) -> None: ...
 
@@ -187,7 +190,7 @@ def open_progress(mode: ProgressMode, stream: IO[str] | None) -> Progress:
 class NoProgress:
     """Prints nothing."""
 
-    def start(self, total_steps: int, start_step: int, title: str) -> None:
+    def start(self, total_steps: int, start_step: int, title: str, length: str = "") -> None:
         pass
 
     def update(self, report: ProgressReport) -> None:
@@ -214,8 +217,8 @@ class PlainProgress:
         self._pending: ProgressReport | None = None
         self._closed = False
 
-    def start(self, total_steps: int, start_step: int, title: str) -> None:
-        self.note(_header(total_steps, start_step, title))
+    def start(self, total_steps: int, start_step: int, title: str, length: str = "") -> None:
+        self.note(_header(total_steps, start_step, title, length))
 
     def update(self, report: ProgressReport) -> None:
         if self._clock() < self._next_time and report.step < report.total:
@@ -249,7 +252,7 @@ class JsonProgress:
     def __init__(self, stream: SafeStream) -> None:
         self._stream, self._closed = stream, False
 
-    def start(self, total_steps: int, start_step: int, title: str) -> None:
+    def start(self, total_steps: int, start_step: int, title: str, length: str = "") -> None:
         self._event("start", {"title": title, "total": total_steps, "step": start_step})
 
     def update(self, report: ProgressReport) -> None:
@@ -292,9 +295,9 @@ class LiveProgress:
         )
         self._open = False
 
-    def start(self, total_steps: int, start_step: int, title: str) -> None:
+    def start(self, total_steps: int, start_step: int, title: str, length: str = "") -> None:
         self._total, self._start_step, self._updated_at = total_steps, start_step, active_time()
-        self.note(_header(total_steps, start_step, title))
+        self.note(_header(total_steps, start_step, title, length))
         self._open = True
         atexit.register(self.close, "")
         self._live.start(refresh=True)
@@ -334,9 +337,9 @@ class LiveProgress:
         return line_parts(self._report, None if eta is None else max(0.0, eta - waited))
 
 
-def _header(total_steps: int, start_step: int, title: str) -> str:
+def _header(total_steps: int, start_step: int, title: str, length: str) -> str:
     resumed = f", resumed at {start_step}" if start_step else ""
-    return f"{title}: {count_noun(total_steps, 'step')}{resumed}"
+    return f"{title}: {length or count_noun(total_steps, 'step')}{resumed}"
 
 
 class SafeStream:

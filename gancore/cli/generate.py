@@ -159,6 +159,8 @@ def neighbours(
         print_json(found.to_json())
     else:
         print_line(found.copy_test.summary())
+        if found.shared_row:
+            print_line(found.shared_row)
         if not quiet:
             for line in found.summary():
                 print_line(line)

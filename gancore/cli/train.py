@@ -159,7 +159,11 @@ def _print_result(result: Any, quiet: bool, as_json: bool) -> None:
             print_line(f"time: {_time_breakdown(result.seconds, result.spent)}")
         if result.verdict:
             print_line(f"verdict: {result.verdict}")
+        folder = shlex.quote(str(result.folder))
+        if result.usual_steps:
+            more = f"gancore train --resume {folder} --steps {result.usual_steps}"
+            print_line(f"note: too few steps to judge the model; train longer: {more}")
         if result.is_generator:
-            print_line(f"next: gancore generate {shlex.quote(str(result.folder))} -n 16 --out samples")
+            print_line(f"next: gancore generate {folder} -n 16 --out samples")
     if stopped:
         raise typer.Exit(signal_exit_code(signal.Signals[result.stop_signal]))

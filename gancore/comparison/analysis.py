@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 
 from gancore.evaluation.result import TRUSTED, EvaluationResult, MetricResult
@@ -64,6 +64,13 @@ class RecipeResult:
         return stdev(self.values) if len(self.values) > 1 else None
 
     @property
+    def distrust_reason(self) -> str:
+        """Why the metric is not trusted for a seed; empty if it is trusted or has no better direction."""
+        trusts = [r.trust for r in self.readings.values() if not (r.skipped or r.trusted)]
+        reasons = [trust for trust in trusts if not trust.startswith(UNORDERED_TRUST)]
+        return reasons[0].removeprefix("no:").strip() if reasons else ""
+
+    @property
     def is_reliable(self) -> bool:
         """Whether every seed has a finite, trusted value with an interval."""
         numbers = [*self.values, *self.lows, *self.highs]
@@ -74,10 +81,15 @@ class RecipeResult:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """The results of all evaluated recipes by one metric, in the order of the configuration."""
+    """The results of all evaluated recipes by one metric, in the order of the configuration.
+
+    ``left_out``: recipes for which the metric is not trusted, with the reason, if it compares the others
+    without them (:meth:`among_trusted`).
+    """
 
     metric: str
     results: Mapping[str, RecipeResult]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def readings(self) -> list[MetricResult]:
@@ -92,9 +104,26 @@ class MetricComparison:
     @property
     def anchors(self) -> Mapping[str, float]:
         """The controls that all results share; empty if each model has its own, as likelihoods do."""
+        return self.first.anchors if self.shares_controls else {}
+
+    @property
+    def shares_controls(self) -> bool:
+        """Whether the controls have the same values for all models, as features of samples have."""
         first = self.first.anchors
-        equal = all(reading.anchors == first for reading in self.readings if not reading.skipped)
-        return first if equal else {}
+        return all(reading.anchors == first for reading in self.readings if not reading.skipped)
+
+    def among_trusted(self) -> MetricComparison:
+        """The comparison of the recipes for which the metric is trusted, if each model has its own controls.
+
+        A model whose scores do not order its controls, such as an untrained one, says nothing of the scores
+        of another. The comparison itself if the controls are shared, or if fewer than two recipes are left.
+        """
+        reasons = {name: result.distrust_reason for name, result in self.results.items()}
+        left_out = {name: reason for name, reason in reasons.items() if reason}
+        trusted = {name: result for name, result in self.results.items() if name not in left_out}
+        if self.shares_controls or not left_out or len(trusted) < 2:
+            return self
+        return replace(self, results=trusted, left_out=left_out)
 
     @property
     def higher(self) -> bool:
@@ -103,9 +132,7 @@ class MetricComparison:
     @property
     def distrust_reason(self) -> str:
         """Why the metric is not trusted on these data; empty if it is trusted or has no better direction."""
-        trusts = [r.trust for r in self.readings if not (r.skipped or r.trust.startswith(TRUSTED))]
-        reasons = [trust for trust in trusts if not trust.startswith(UNORDERED_TRUST)]
-        return reasons[0].removeprefix("no:").strip() if reasons else ""
+        return next(filter(None, (result.distrust_reason for result in self.results.values())), "")
 
     @property
     def is_decisive(self) -> bool:
@@ -195,10 +222,21 @@ class Analysis:
         return [[reading for reading in read if not reading.skipped] for read in seeds.values()]
 
     @property
+    def among_trusted(self) -> list[MetricComparison]:
+        """Each comparison, of the recipes for which its metric is trusted."""
+        return [comparison.among_trusted() for comparison in self.comparisons]
+
+    @property
     def headline(self) -> MetricComparison | None:
-        """The metric of the verdict: the preferred one if it is suitable, otherwise the first that is."""
-        able = [comparison for comparison in self.comparisons if comparison.can_be_headline]
-        return next((f for f in able if f.metric == self.preferred_metric), able[0] if able else None)
+        """The metric of the verdict: the preferred one if it is suitable, otherwise the first that is.
+
+        Before metrics that leave recipes out, the first that compares all.
+        """
+        able = [comparison for comparison in self.among_trusted if comparison.can_be_headline]
+        able.sort(
+            key=lambda comparison: (comparison.metric != self.preferred_metric, len(comparison.left_out))
+        )
+        return able[0] if able else None
 
 
 def analyse(evaluations: Mapping[str, Mapping[int, EvaluationResult]], preferred: str = "") -> Analysis:

@@ -143,15 +143,16 @@ def mean_training_seconds(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]
 
 
 def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
-    first = comparison.first
+    first, compared = comparison.first, comparison.among_trusted()
     return {
         "metric": comparison.metric,
         "unit": first.unit,
         "higher_is_better": first.higher_is_better,
         "ideal": first.ideal,
         "computed": any(result.values for result in comparison.results.values()),
-        "distrust_reason": comparison.distrust_reason,
-        "is_decisive": comparison.is_decisive,
+        "distrust_reason": compared.distrust_reason,
+        "left_out": dict(compared.left_out),
+        "is_decisive": compared.is_decisive,
         "anchors": dict(comparison.anchors),
         "n_anchors": first.n_anchors,
         "method": first.method,
@@ -160,7 +161,7 @@ def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
         "split": first.split,
         "features": first.features,
         "features_hash": first.features_hash,
-        "leaders": comparison.leaders() if comparison.is_decisive else [],
+        "leaders": compared.leaders() if compared.is_decisive else [],
         "recipes": {name: _recipe_json(result) for name, result in comparison.results.items()},
     }
 

@@ -21,11 +21,15 @@ from gancore.evaluation.report import (
     shorten_line,
 )
 from gancore.evaluation.result import MetricResult
+from gancore.text import count_noun
 
 RULES = {
     "headline": "The verdict is about the metric that the domain prefers. The metric must have an interval"
     " for every model, be trusted on these data and be sensitive to every control; if the preferred metric"
     " is not suitable, the verdict is about the first metric of the table that is.",
+    "left out": "The controls of some metrics are scored by each model itself, as by its likelihood. If such a"
+    " metric is trusted for at least two recipes, it compares these, and is silent about the others.",
+    "next": "What to do if there is no verdict.",
     "fault": "Noise, and a few repeated rows (collapse), are evaluated in the same way as samples. A recipe"
     " is no better than noise if the first distance, or more than half of the metrics that are sensitive to"
     " noise, show it for every trial. It is collapsed if more than half of the metrics of diversity show it,"
@@ -57,6 +61,7 @@ RULES = {
 
 UNEVEN_TIME_RATIO = 1.1
 """The smallest ratio of the longest to the shortest training at which times are reported as different."""
+NO_METRIC = "No verdict: no metric is trusted and has an interval for all recipes."
 MAX_RECIPES = 4
 """The largest number of recipes that have a line of their own in the summary."""
 
@@ -91,17 +96,17 @@ class VerdictInputs:
 def write_verdict(inputs: VerdictInputs) -> list[Statement]:
     """Write the statements: first the verdict, then its reasons and limits."""
     comparison = inputs.analysis.headline
+    following = []
     if len(inputs.analysis.names) < 2:
         statements = [_no_verdict(inputs.analysis.names)]
     elif comparison is None:
-        statements = [
-            Statement("headline", "No verdict: no metric is trusted and has an interval for all recipes.")
-        ]
+        statements = [Statement("headline", NO_METRIC)]
+        following = [Statement("next", f"next: {_next_step(inputs.analysis)}.")]
     else:
-        rules = (_faults, _lead, _values, _seeds, _gan_or_not, _against_real, _other_metrics)
+        rules = (_faults, _lead, _left_out, _values, _seeds, _gan_or_not, _against_real, _other_metrics)
         statements = [statement for rule in rules for statement in rule(inputs, comparison)]
     tradeoffs = [Statement("costs", " ".join(inputs.tradeoffs))] if inputs.tradeoffs else []
-    return [*statements, *_distrusted(inputs), *tradeoffs, *_scope(inputs)]
+    return [*statements, *_distrusted(inputs), *tradeoffs, *_scope(inputs), *following]
 
 
 def _no_verdict(names: Sequence[str]) -> Statement:
@@ -113,7 +118,7 @@ def _no_verdict(names: Sequence[str]) -> Statement:
 def _faults(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement]:
     """Statements about faults that all trials of a recipe have."""
     statements = []
-    for name in headline.ranked():
+    for name in [*headline.ranked(), *headline.left_out]:
         seeds = inputs.analysis.readings_of(name)
         by = {
             "is no better than noise": _by_all(metrics_showing_noise, seeds),
@@ -135,7 +140,33 @@ def _by_all(
 
 
 def _deciding(inputs: VerdictInputs, name: str) -> list[MetricComparison]:
-    return [f for f in inputs.analysis if f.is_decisive and name in f.results]
+    return [f for f in inputs.analysis.among_trusted if f.is_decisive and name in f.results]
+
+
+def _left_out(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
+    """Recipes for which the metric of the verdict is not trusted."""
+    texts = [f"for {name} ({reason})" for name, reason in comparison.left_out.items()]
+    if not texts:
+        return []
+    silent = f"so nothing is said here of {join_names(list(comparison.left_out))}"
+    return [Statement("left out", f"{comparison.metric} is not trusted {join_names(texts)}, {silent}.")]
+
+
+def _next_step(analysis: Analysis) -> str:
+    """What may lead to a verdict, where no metric can compare two recipes."""
+    own = [comparison for comparison in analysis if not comparison.shares_controls]
+    doubted = [name for name in analysis.names if any(_is_distrusted(comparison, name) for comparison in own)]
+    if doubted:
+        names = join_names(doubted)
+        return f"train {names} longer, or compare with other recipes"
+    if any(comparison.distrust_reason for comparison in analysis):
+        n_real = max(comparison.first.n_real for comparison in analysis)
+        return f"add data: no metric is trusted on {count_noun(n_real, 'held-out row')}"
+    return "compare recipes that have a metric with an interval in common, with more samples (-n)"
+
+
+def _is_distrusted(comparison: MetricComparison, name: str) -> bool:
+    return name in comparison.results and bool(comparison.results[name].distrust_reason)
 
 
 def _lead(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
@@ -257,7 +288,7 @@ def _against_real(inputs: VerdictInputs, comparison: MetricComparison) -> list[S
 def _other_metrics(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement]:
     """Whether the recipe that leads by the headline metric also leads by the other metrics."""
     best = headline.leaders()[0]
-    rest = [comparison for comparison in _deciding(inputs, best) if comparison is not headline]
+    rest = [comparison for comparison in _deciding(inputs, best) if comparison.metric != headline.metric]
     rest = [comparison for comparison in rest if len(comparison.results) > 1]
     none_better_than_controls = [f.metric for f in rest if all(map(f.is_bad, f.results))]
     rest = [f for f in rest if f.metric not in none_better_than_controls]
@@ -281,10 +312,12 @@ def _other_metrics(inputs: VerdictInputs, headline: MetricComparison) -> list[St
 
 
 def _distrusted(inputs: VerdictInputs) -> list[Statement]:
-    metrics = [f"{f.metric} ({f.distrust_reason})" for f in inputs.analysis if f.distrust_reason]
-    if not metrics:
-        return []
-    return [Statement("trust", f"Not trusted on these data, and left out: {'; '.join(metrics)}.")]
+    compared = inputs.analysis.among_trusted
+    metrics = [f"{f.metric} ({f.distrust_reason})" for f in compared if f.distrust_reason]
+    parts = [f"Not trusted on these data, and left out: {'; '.join(metrics)}."] if metrics else []
+    partly = [f"{f.metric} for {join_names(list(f.left_out))}" for f in compared if f.left_out]
+    parts += [f"Not trusted for these recipes alone: {'; '.join(partly)}."] if partly else []
+    return [Statement("trust", " ".join(parts))] if parts else []
 
 
 def _scope(inputs: VerdictInputs) -> list[Statement]:
@@ -319,22 +352,25 @@ def summarise(inputs: VerdictInputs) -> list[str]:
     not trusted.
     """
     comparison = inputs.analysis.headline
-    distrusted = [f.metric for f in inputs.analysis if f.distrust_reason]
+    distrusted = [f.metric for f in inputs.analysis.among_trusted if f.distrust_reason]
     lines = [_summary_headline(inputs, comparison)]
     if comparison is not None:
         ranked = comparison.ranked()
         lines += [f"  {_summary_recipe(inputs, comparison, name)}" for name in ranked[:MAX_RECIPES]]
-        if more := ranked[MAX_RECIPES:]:
-            lines.append(f"  further down: {join_names(more)}")
+        parts = [("further down", ranked[MAX_RECIPES:]), ("not trusted for", list(comparison.left_out))]
+        if rest := [f"{label}: {join_names(names)}" for label, names in parts if names]:
+            lines.append(f"  {'; '.join(rest)}")
         lines += _summary_gan(inputs, comparison)
     if distrusted:
         lines.append(f"not trusted here: {join_names(distrusted)}")
+    if comparison is None and len(inputs.analysis.names) > 1:
+        lines.append(f"next: {_next_step(inputs.analysis)}")
     return [shorten_line(line) for line in lines][:MAX_LINES]
 
 
 def _summary_headline(inputs: VerdictInputs, comparison: MetricComparison | None) -> str:
     if comparison is None:
-        return "No verdict: no metric is trusted and has an interval for all recipes."
+        return NO_METRIC
     best, *others = comparison.ranked()
     worse = [name for name in others if comparison.is_better(best, name)]
     if all(map(comparison.is_bad, comparison.results)):

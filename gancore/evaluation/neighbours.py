@@ -29,6 +29,8 @@ MAX_VALUES_IN_MEMORY = 8_000_000
 """The number of values of rows of train that are in memory at a time."""
 HELD_OUT_ROWS = 500
 """The largest number of rows of valid for the copy test."""
+MIN_SHARING = 4
+"""The smallest number of samples whose common nearest row is reported."""
 UNCACHED = "coordinates"
 """The extractor whose features are not cached: computing them is as fast as reading them."""
 
@@ -53,6 +55,7 @@ class NeighbourResult:
         train_indices: the indices of these rows in train, (n, k).
         distances: their distances to the sample, (n, k), ascending.
         names: for each sample, the files of these rows; empty if the data name no files.
+        shared_row: a line if most samples have one nearest row and held-out rows do not; otherwise empty.
         metadata: the features, the source, and the number of rows that were searched.
     """
 
@@ -62,6 +65,7 @@ class NeighbourResult:
     names: Sequence[Sequence[str]]
     copy_test: CopyTest
     metadata: Mapping[str, Any]
+    shared_row: str = ""
 
     def to_json(self) -> dict[str, Any]:
         verdict = asdict(self.copy_test)
@@ -71,7 +75,8 @@ class NeighbourResult:
         samples: list[dict[str, Any]] = [{"rows": rows, "distances": distances} for rows, distances in pairs]
         for sample, names in zip(samples, self.names, strict=False):
             sample["names"] = list(names)
-        return {**self.metadata, "verdict": verdict, "samples": samples}
+        content = {**self.metadata, "verdict": verdict, "samples": samples}
+        return {**content, "shared_row": self.shared_row} if self.shared_row else content
 
     def summary(self) -> list[str]:
         """A line for each sample with its nearest train row."""
@@ -120,7 +125,26 @@ def find_neighbours(
             "train": len(train),
             "note": reference.note,
         },
+        describe_shared_row(rows[:n, 0], rows[n:, 0]),
     )
+
+
+def describe_shared_row(nearest_rows: Tensor, held_out: Tensor) -> str:
+    """One line if more than half of the samples have one nearest row of train; otherwise empty.
+
+    Both arguments are indices of nearest rows, of samples (n) and of held-out rows (m). Nothing is said of
+    fewer than 4 samples, or if more than half of the held-out rows have one nearest row as well.
+    """
+    shares = [_share_of_commonest(rows) for rows in (nearest_rows, held_out)]
+    n, most = len(nearest_rows), round(shares[0] * len(nearest_rows))
+    if n < MIN_SHARING or shares[0] <= 0.5 or shares[1] > 0.5:
+        return ""
+    who = f"all {n}" if most == n else f"{most} of {n}"
+    return f"{who} samples have the same nearest row of train: they may be one and the same sample"
+
+
+def _share_of_commonest(indices: Tensor) -> float:
+    return float(torch.unique(indices, return_counts=True)[1].max()) / len(indices) if len(indices) else 0.0
 
 
 def _test_for_copies(

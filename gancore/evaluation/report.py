@@ -13,7 +13,7 @@ from gancore.errors import CheckpointError
 from gancore.evaluation.result import TRUSTED, EvaluationResult, MetricResult
 from gancore.evaluation.tables import to_markdown, to_rich
 from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
-from gancore.text import escape_control
+from gancore.text import count_noun, escape_control
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_LINES, MAX_WIDTH, LABEL_WIDTH = 8, 80, 10
 DIVERSITY_SHOWN = 2
 """The number of diversity metrics whose values are shown."""
+FEW_ROWS = 50
+"""Fewer held-out rows may be the reason why no distance is trusted."""
 WEAK_CLASSIFIER = 0.9
 """The accuracy below which the summary mentions the classifier."""
 
@@ -47,7 +49,7 @@ def summary(evaluation: EvaluationResult, width: int = MAX_WIDTH) -> list[str]:
         _line("distrust", _distrust_line(computed)),
         *(_line("note", note) for note in _notes(computed, metadata)),
     ]
-    shown = (*lines[: MAX_LINES - 1], _line("next", _next_step(computed)))
+    shown = (*lines[: MAX_LINES - 1], _line("next", _next_step(computed, metadata.get("n_real", 0))))
     return [shorten_line(line, width) for line in shown]
 
 
@@ -200,7 +202,7 @@ def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iter
         yield f"the classifier is {format_accuracy(accuracy, metadata['split'])}"
 
 
-def _next_step(results: Sequence[MetricResult]) -> str:
+def _next_step(results: Sequence[MetricResult], n_real: int) -> str:
     if not any(result.anchors for result in results):
         return "add data: there are no held-out rows to compare with"
     if metrics_showing_noise(results):
@@ -209,7 +211,12 @@ def _next_step(results: Sequence[MetricResult]) -> str:
         return "train with another recipe or more regularisation: samples repeat"
     if metrics_showing_copies(results):
         return "see the copies with gancore neighbours MODEL; train less, or on more data"
-    if differs_from_real(results) is False:
+    differs = differs_from_real(results)
+    if main_distance(results) is None and not differs:
+        if n_real < FEW_ROWS:
+            return f"add data: no distance is trusted on {count_noun(n_real, 'held-out row')}"
+        return "inspect samples, or choose other metrics: no distance is trusted here"
+    if differs is False:
         return "inspect samples: these metrics do not distinguish them from real rows"
     return "train longer, and compare recipes: gancore compare"
 

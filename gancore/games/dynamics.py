@@ -35,6 +35,8 @@ class Dynamics:
     state_names: ClassVar[tuple[str, ...]] = ()
     differentiates_updates: ClassVar[bool] = False
     """It differentiates through updates, so it is refused on several processes and with micro-batches."""
+    may_end_early: ClassVar[bool] = False
+    """``play`` may return True: a phase has at most the planned number of steps."""
 
     def play(self, step: TrainingStep) -> bool | None:
         """Make one training step: the main moves turn by turn, then each lazy move as a separate update.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
@@ -27,7 +27,8 @@ class FittedModel(Protocol):
     training. The shapes of buffers depend only on the spec, except for those that ``data_shaped`` names
     (:func:`gancore.nn.resize_buffers`). ``log_prob``, and ``condition`` if the game is
     conditional, are as in :func:`gancore.games.likelihood_game`. ``parallel = True``: a batch of samples
-    takes one pass.
+    takes one pass. ``one_step = True``: the first call completes the fit, so that a run plans one step and
+    a budget in seconds needs no timing, which would be another fit.
     """
 
     def fit(self, views: Mapping[str, View], key: Key) -> bool: ...
@@ -38,6 +39,8 @@ class FittedModel(Protocol):
 @dataclass(frozen=True)
 class FitDynamics(Dynamics):
     """A dynamics without moves: one call of ``fit`` per step."""
+
+    may_end_early: ClassVar[bool] = True
 
     def play(self, step: TrainingStep) -> bool | None:
         game = step.game
@@ -55,7 +58,8 @@ class FittedGame(Game):
         self.model: Any = model
         self.representation, self.conditional = representation, conditional
         self.players = {}
-        self.phases = [Phase([], dynamics=FitDynamics(), name="fit")]
+        steps = 1 if getattr(model, "one_step", False) else None
+        self.phases = [Phase([], steps, dynamics=FitDynamics(), name="fit")]
 
     def samples_per_step(self, batch_size: int, views: Mapping[str, View]) -> int:
         """All rows of train, whatever the batch size."""
@@ -63,6 +67,11 @@ class FittedGame(Game):
 
     def sampler(self) -> Sampler:
         return ModelSampler(self.model, self.representation, self.conditional)
+
+
+def fits_in_one_step(phases: Sequence[Phase]) -> bool:
+    """Whether all of training is one call of ``fit``."""
+    return all(isinstance(phase.dynamics, FitDynamics) and phase.steps == 1 for phase in phases)
 
 
 def fitted_game(

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, NoReturn, TypeVar, cast
 
-from gancore.entries import REFERENCE, Entry, RecipeEntry
+from gancore.entries import REFERENCE, CommandEntry, Entry, ExperimentEntry, RecipeEntry
 from gancore.errors import ConfigError, GancoreError, PluginError, describe_error
 from gancore.plugins.faults import ExitCalledError, Fault, PluginId, fault_from
 from gancore.recipe import BUILDER_PARAMETERS, Recipe, recipe_from_function
@@ -77,13 +77,17 @@ def forbid_exit() -> Iterator[None]:
 
 
 @contextmanager
-def warn_when_slow(plugin: PluginId, seconds: float, doing: str) -> Iterator[None]:
-    """Prints one line to stderr once the block has taken ``seconds``; ``doing``: ``is being imported``."""
+def warn_when_slow(plugin: PluginId, seconds: float, doing: str, dispensable: bool) -> Iterator[None]:
+    """Prints one line to stderr once the block has taken ``seconds``; ``doing``: ``is being imported``.
+
+    ``dispensable``: what runs may work without the plugin, so that the line says how to disable it.
+    """
 
     def warn() -> None:
         disable = f"set GANCORE_DISABLE_PLUGINS={plugin.name}"
         fix = disable if plugin.distribution else plugin.uninstall_command()
-        line = f"gancore: {plugin} {doing}, for {seconds:g} s now; wait, or interrupt it (Ctrl-C) and {fix}"
+        line = f"gancore: {plugin} {doing}, for {seconds:g} s now; wait, or interrupt it (Ctrl-C)"
+        line += f" and {fix}" if dispensable else ""
         print(escape_control(line), file=sys.stderr, flush=True)
 
     timer = threading.Timer(seconds, warn)
@@ -99,9 +103,11 @@ def warn_when_slow(plugin: PluginId, seconds: float, doing: str) -> Iterator[Non
 
 
 @contextmanager
-def plugin_import(plugin: PluginId, seconds: float, doing: str = "is being imported") -> Iterator[None]:
+def plugin_import(
+    plugin: PluginId, seconds: float, doing: str = "is being imported", dispensable: bool = True
+) -> Iterator[None]:
     """All three, around code of a plugin that runs for the first time."""
-    with stdout_to_stderr(), forbid_exit(), warn_when_slow(plugin, seconds, doing):
+    with stdout_to_stderr(), forbid_exit(), warn_when_slow(plugin, seconds, doing, dispensable):
         yield
 
 
@@ -117,7 +123,8 @@ def import_object(entry: Entry, plugin: PluginId) -> object:
         raise Fault(plugin, reason, plugin.fix(), entry=name).to_error()
     module, _, path = reference.partition(":")
     try:
-        with plugin_import(plugin, HEAVY_SECONDS, f"is importing {module}"):
+        dispensable = not isinstance(entry, CommandEntry | ExperimentEntry)  # these are what the user runs
+        with plugin_import(plugin, HEAVY_SECONDS, f"is importing {module}", dispensable):
             return reduce(getattr, path.split("."), importlib.import_module(module))
     except KeyboardInterrupt:
         raise

@@ -14,12 +14,14 @@ from gancore.diagnostics import applicable_fixes
 from gancore.domain import Diagnostic
 from gancore.errors import GancoreError, TrainingError, describe_error
 from gancore.files import Json, remove, write_files_atomic
+from gancore.games.fitted import fits_in_one_step
 from gancore.models.sampling import to_samples
 from gancore.plugins import plugins
 from gancore.progress import Progress, ProgressReport
 from gancore.run_folder import RunLock
 from gancore.runtime.clock import active_time
 from gancore.runtime.device import peak_memory_mb
+from gancore.text import count_noun
 from gancore.training.animation import is_overview, write_preview
 from gancore.training.logger import RunLogger
 from gancore.training.monitor import Intervals, is_early
@@ -75,10 +77,18 @@ class Callbacks:
             self._restore_log_state(log or {})
             self._saved_state = state.to_json()
         self.write_status(state)
-        self.progress.start(state.total_steps, state.step, title)
+        self.progress.start(state.total_steps, state.step, title, self._describe_length(state))
         if self._saves_before_validation and state.seen < state.step:  # killed after the last checkpoint
             self._preview_and_validate(state)
         self._saved = self._status_written = time.monotonic()
+
+    def _describe_length(self, state: TrainState) -> str:
+        """The planned steps as text: ``at most 1,000 steps`` if a phase may end before its budget."""
+        phases = self.setup.game.phases
+        if fits_in_one_step(phases):
+            return "fitted in one step"
+        ends_early = any(phase.dynamics.may_end_early for phase in phases)
+        return f"{'at most ' if ends_early else ''}{count_noun(state.total_steps, 'step')}"
 
     def on_step_end(self, state: TrainState) -> None:
         if self._intervals.is_due(self._intervals.log, state):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gancore.config import RunConfig, TrainConfig
 from gancore.errors import ConfigError
+from gancore.games.fitted import fits_in_one_step
 from gancore.games.game import Phase
 from gancore.games.training_setup import TrainingSetup
 from gancore.runtime.clock import active_time
@@ -104,13 +105,16 @@ def plan_time(
     ``started``: a time of ``active_time``, before the checks that precede the first step; None: now.
     Steps are timed and then undone. Previews and evaluations get a tenth of the budget, less the seconds
     that all this took, and at least a twentieth; checks of motion get a twentieth of training. Steps and
-    intervals are fixed here, so that a resumed run equals an uninterrupted one.
+    intervals are fixed here, so that a resumed run equals an uninterrupted one. A model that is fitted in one
+    step is not timed: no budget shortens that step.
 
     Raises:
         ConfigError: one step takes longer than the budget, or fixed phases do.
     """
     started = active_time() if started is None else started
     phases, processes = setup.game.phases, setup.batches.processes
+    if fits_in_one_step(phases):
+        return TrainState([1] * len(phases))
     costs = [seconds_per_step(setup, phase, seconds) for phase in phases]
     measured: EvaluationCosts = processes.broadcast_object(measure_costs() if processes.is_main else None)
     (spent,) = processes.all_max(active_time() - started)

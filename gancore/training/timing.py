@@ -157,8 +157,8 @@ def _step_timer(setup: TrainingSetup, phase: Phase) -> Callable[[int], float]:
 def _raise_too_slow(cost: float, budget: float) -> NoReturn:
     raise ConfigError(
         f"one step of training takes about {cost:.3g} s here, and the budget is {budget:g} s",
-        f"give --time {2 * max(1, round(cost))}s or more, or set a smaller model.batch_size",
-    )
+        f"raise time (--time) to {2 * max(1, round(cost))}s or more, or set a smaller model.batch_size",
+    ) from None  # the limit that ended the timing says nothing more
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class RunResult:
     ``status``: done, or stopped by the signal ``stop_signal`` (and saved). ``rank``: the rank of the
     process that returns this; only rank 0 writes files. ``is_generator``: the model generates samples; a
     classifier does not. ``spent``: seconds in addition to training, by purpose (timing, evaluation,
-    previews, checkpoints). ``verdict``: what is wrong with the model; empty: nothing known.
+    previews, checkpoints). ``verdict``: what is wrong with the model; empty: nothing known. ``usual_steps``:
+    the recipe's own number of steps, if the run made too few to judge the model; 0 otherwise.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class RunResult:
     is_generator: bool = True
     spent: Mapping[str, float] = field(default_factory=dict)
     verdict: str = ""
+    usual_steps: int = 0
 
 
 @dataclass
@@ -148,7 +150,16 @@ class Trainer:
             is_generator=context.setup.game.sampler().can("sample"),
             spent=dict(state.spent),
             verdict=state.verdict,
+            usual_steps=self._usual_steps(context, state),
         )
+
+    def _usual_steps(self, context: RunContext, state: TrainState) -> int:
+        """For ``RunResult.usual_steps``. Fits, and phases that have met their own target, are no short runs."""
+        from gancore.training.monitor import EARLY_STEPS
+
+        usual = self.config.model.steps
+        is_short = state.step < min(EARLY_STEPS, usual) and state.step == state.planned
+        return usual if is_short and context.setup.game.players else 0
 
     def _check_model(self, callbacks: Callbacks, state: TrainState) -> None:
         """Raises TrainingError if training has ended with a model that makes no usable samples."""

@@ -29,6 +29,7 @@ def api(monkeypatch):
             is_generator=True,
             spent={},
             verdict="",
+            usual_steps=api.usual_steps,
         )
 
     def generate(model, **arguments):
@@ -36,7 +37,13 @@ def api(monkeypatch):
         return [Path("samples/0.txt"), Path("samples/1.txt")]
 
     api = SimpleNamespace(
-        train=train, generate=generate, requests=requests, status="done", stop_signal="", rank=0
+        train=train,
+        generate=generate,
+        requests=requests,
+        status="done",
+        stop_signal="",
+        rank=0,
+        usual_steps=0,
     )
     monkeypatch.setattr(gancore, "api", api, raising=False)
     return api
@@ -54,6 +61,13 @@ def test_train_hands_over_what_was_said_and_nothing_else(api, capsys):
         "7 steps in 61 s; model: runs/a/model",
         "next: gancore generate runs/a -n 16 --out samples",
     ]
+
+
+def test_a_short_run_is_followed_by_the_command_that_continues_it(api, capsys):
+    api.usual_steps = 20000
+    assert main(["train", "--domain", "toy"]) == 0
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert note.endswith("gancore train --resume runs/a --steps 20000")
 
 
 def test_every_option_of_train_arrives(api):

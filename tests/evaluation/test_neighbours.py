@@ -82,6 +82,22 @@ def test_one_that_only_learns_the_law_is_not(train, cache, tmp_path):
     assert beside(train(kept=300, blur=0.3), tmp_path, n=200).copy_test.significant is False
 
 
+@pytest.mark.parametrize(
+    ("samples", "held_out", "said"),
+    [
+        ([7] * 16, range(50), "all 16 samples"),
+        ([7] * 9 + list(range(10, 17)), range(50), "9 of 16 samples"),
+        ([7] * 16, [], "all 16 samples"),
+        ([7] * 8 + list(range(10, 18)), range(50), ""),
+        ([7] * 16, [0] * 30 + list(range(20)), ""),
+        ([7] * 3, range(50), ""),
+    ],
+)
+def test_samples_of_one_nearest_row_are_reported_unless_real_rows_share_one(samples, held_out, said):
+    line = neighbours.describe_shared_row(torch.tensor(samples), torch.tensor(list(held_out)))
+    assert line.startswith(said) and bool(line) == bool(said)
+
+
 @pytest.mark.parametrize("features", ["plain", "doubled", "judged"])
 def test_any_features_can_be_asked_for(train, cache, tmp_path, features):
     found = beside(train(blur=0.0), tmp_path, feature_extractor=features)

@@ -111,6 +111,14 @@ def test_the_gravest_fault_gives_the_advice():
     assert "do not distinguish" in lines(reading("frechet", 10.0), recall(0.9))["next"]
 
 
+@pytest.mark.parametrize(("n_real", "advice"), [(3, "add data"), (500, "inspect samples, or choose")])
+def test_samples_are_not_called_like_real_rows_where_no_distance_is_trusted(n_real, advice):
+    doubted = reading("frechet", 10.0, trust="no: noise not distinguished from real")
+    blind = reading("kid", 10.0, trust="yes, blind to noise and collapse by definition")
+    for results in ([doubted], [doubted, blind]):
+        assert lines(*results, n_real=n_real)["next"].startswith(advice)
+
+
 def test_few_rows_and_weak_classifiers_are_noted():
     weak = {"accuracy": {"value": 0.528, "low": 0.36, "high": 0.69, "n": 36}}
     lines = summary(

@@ -272,3 +272,24 @@ def test_only_the_players_of_a_dynamics_have_its_memory():
 
     optimizers = Two().optimizer_states()
     assert list(optimizers["a"].dynamics_state) == ["previous"] and not optimizers["b"].dynamics_state
+
+
+class Counted(nn.Module):
+    """Counts its fits; ``one_step``: the first one completes it."""
+
+    def __init__(self, one_step):
+        super().__init__()
+        self.one_step, self.fits = one_step, 0
+
+    def fit(self, views, key):
+        self.fits += 1
+        Waits.now += 9.0
+        return self.one_step
+
+
+@pytest.mark.parametrize("one_step", [True, False])
+def test_a_model_that_is_fitted_in_one_step_is_neither_timed_nor_planned_for_more(clock, one_step):
+    table = set_up(lambda: fitted_game(Counted(one_step)), points(), batch_size=8)
+    state = plan_time(table, 30.0, run_config(), lambda: EvaluationCosts(0.0, 0.0))
+    assert (state.plan == [1], table.game.model.fits) == (one_step, 0 if one_step else 1)
+    assert plan_steps(table, TrainConfig(), 77) == [1 if one_step else 77]

@@ -11,7 +11,7 @@ import time
 import pytest
 from refusals import names, refused
 
-from gancore import PluginError
+from gancore import CommandEntry, LossEntry, PluginError
 from gancore.plugins import imports
 from gancore.plugins.faults import ExitCalledError, PluginId
 from gancore.plugins.plugin import MAX_ENTRIES
@@ -111,6 +111,18 @@ def test_an_import_that_hangs_is_told_of_and_can_be_interrupted(site, capsys, mo
     (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", "1.2", "GANCORE_DISABLE_PLUGINS"):
         assert names(output, word)
+
+
+@pytest.mark.parametrize(("kind", "advised"), [(CommandEntry, False), (LossEntry, True)])
+def test_a_slow_import_of_what_the_user_runs_does_not_advise_to_disable_it(
+    site, capsys, monkeypatch, kind, advised
+):
+    monkeypatch.setattr(imports, "HEAVY_SECONDS", 0.05)
+    module = f"slow_{kind.__name__}"
+    (site.folder / f"{module}.py").write_text("import time\ntime.sleep(0.3)\nTARGET = 1\n")
+    assert imports.import_object(kind("reef", f"{module}:TARGET", ""), PLUGIN) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert names(line, module) and ("GANCORE_DISABLE_PLUGINS" in line) is advised
 
 
 def test_a_quick_import_is_not_told_of(capsys):

@@ -117,13 +117,13 @@ def test_the_plain_log_of_an_hour_stays_readable() -> None:
 def test_the_last_report_is_written_once() -> None:
     stream = io.StringIO()
     progress = open_progress("plain", stream)
-    progress.start(3, 2, "wave")
+    progress.start(3, 2, "wave", "at most 3 steps")
     progress.update(report(2, 3))
     progress.update(report(3, 3))
     progress.close("")
     progress.close("again")
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "wave: 3 steps, resumed at 2"
+    assert lines[0] == "wave: at most 3 steps, resumed at 2"
     assert [text.split()[0] for text in lines[1:]] == ["2/3", "3/3"]
 
 

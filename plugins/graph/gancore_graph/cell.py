@@ -46,6 +46,7 @@ class CellModel(PairModel):
     from the degrees.
     """
 
+    one_step = False
     u: Tensor
     v: Tensor
     moments: Tensor

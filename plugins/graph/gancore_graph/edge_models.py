@@ -25,6 +25,7 @@ class EdgeModel(nn.Module):
     """
 
     preferred_batch = 1
+    one_step = True
     data_shaped: tuple[str, ...] = ()
 
     def __init__(self, spec: Spec) -> None:

@@ -28,6 +28,7 @@ class LargeCellModel(PairModel):
     a node with the chance of its degree, as a walk on train is: q(ij) ~ d_i P(j | i) + d_j P(i | j).
     """
 
+    one_step = False
     u: Tensor
     """(nodes, rank), by node"""
     v: Tensor

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -196,6 +196,7 @@ class WalkGame(LikelihoodGame):
 class UntilOverlap(Alternating):
     """Alternating moves, until a sample of the game has the ``overlap``."""
 
+    may_end_early: ClassVar[bool] = True
     overlap: float = 1.0
     check_every: int = 200
 

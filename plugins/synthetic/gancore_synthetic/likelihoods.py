@@ -174,6 +174,7 @@ class GaussianKernelDensity(nn.Module):
     """p(x) = 1/m sum_i N(x; c_i, h^2 I) (Parzen 1962)."""
 
     parallel = True
+    one_step = True
     centres: Tensor
     bandwidth: Tensor
 

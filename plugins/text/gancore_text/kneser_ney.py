@@ -37,6 +37,7 @@ class KneserNey(nn.Module):
     """
 
     data_shaped = ("keys", "alpha", "gamma")
+    one_step = True
 
     def __init__(self, order: int, vocab_size: int, length: int) -> None:
         super().__init__()
