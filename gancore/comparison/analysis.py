@@ -71,6 +71,11 @@ class RecipeResult:
         return reasons[0].removeprefix("no:").strip() if reasons else ""
 
     @property
+    def skip_reason(self) -> str:
+        """Why the metric was not computed for a seed; empty if it was."""
+        return next((reading.skipped for reading in self.readings.values() if reading.skipped), "")
+
+    @property
     def is_reliable(self) -> bool:
         """Whether every seed has a finite, trusted value with an interval."""
         numbers = [*self.values, *self.lows, *self.highs]
@@ -112,13 +117,17 @@ class MetricComparison:
         first = self.first.anchors
         return all(reading.anchors == first for reading in self.readings if not reading.skipped)
 
-    def among_trusted(self) -> MetricComparison:
+    def among_trusted(self, measured_only: bool = False) -> MetricComparison:
         """The comparison of the recipes for which the metric is trusted, if each model has its own controls.
 
         A model whose scores do not order its controls, such as an untrained one, says nothing of the scores
         of another. The comparison itself if the controls are shared, or if fewer than two recipes are left.
+        ``measured_only``: recipes for which the metric was not computed are left out, too.
         """
-        reasons = {name: result.distrust_reason for name, result in self.results.items()}
+        reasons = {
+            name: result.distrust_reason or (result.skip_reason if measured_only else "")
+            for name, result in self.results.items()
+        }
         left_out = {name: reason for name, reason in reasons.items() if reason}
         trusted = {name: result for name, result in self.results.items() if name not in left_out}
         if self.shares_controls or not left_out or len(trusted) < 2:
@@ -230,9 +239,13 @@ class Analysis:
     def headline(self) -> MetricComparison | None:
         """The metric of the verdict: the preferred one if it is suitable, otherwise the first that is.
 
-        Before metrics that leave recipes out, the first that compares all.
+        Before metrics that leave recipes out, the first that compares all; last come those that were not
+        computed for all recipes.
         """
         able = [comparison for comparison in self.among_trusted if comparison.can_be_headline]
+        if not able:
+            measured = (comparison.among_trusted(measured_only=True) for comparison in self.comparisons)
+            able = [comparison for comparison in measured if comparison.can_be_headline]
         able.sort(
             key=lambda comparison: (comparison.metric != self.preferred_metric, len(comparison.left_out))
         )

@@ -27,8 +27,9 @@ RULES = {
     "headline": "The verdict is about the metric that the domain prefers. The metric must have an interval"
     " for every model, be trusted on these data and be sensitive to every control; if the preferred metric"
     " is not suitable, the verdict is about the first metric of the table that is.",
-    "left out": "The controls of some metrics are scored by each model itself, as by its likelihood. If such a"
-    " metric is trusted for at least two recipes, it compares these, and is silent about the others.",
+    "left out": "The controls of some metrics are scored by each model itself, as by its likelihood. If such"
+    " a metric is trusted for at least two recipes, it compares these, and is silent about the others. If no"
+    " other metric can decide, recipes for which it was not computed are left out, too.",
     "next": "What to do if there is no verdict.",
     "fault": "Noise, and a few repeated rows (collapse), are evaluated in the same way as samples. A recipe"
     " is no better than noise if the first distance, or more than half of the metrics that are sensitive to"
@@ -144,12 +145,12 @@ def _deciding(inputs: VerdictInputs, name: str) -> list[MetricComparison]:
 
 
 def _left_out(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
-    """Recipes for which the metric of the verdict is not trusted."""
+    """Recipes for which the metric of the verdict is not trusted, or was not computed."""
     texts = [f"for {name} ({reason})" for name, reason in comparison.left_out.items()]
     if not texts:
         return []
     silent = f"so nothing is said here of {join_names(list(comparison.left_out))}"
-    return [Statement("left out", f"{comparison.metric} is not trusted {join_names(texts)}, {silent}.")]
+    return [Statement("left out", f"{comparison.metric} is not used {join_names(texts)}, {silent}.")]
 
 
 def _next_step(analysis: Analysis) -> str:
@@ -357,7 +358,7 @@ def summarise(inputs: VerdictInputs) -> list[str]:
     if comparison is not None:
         ranked = comparison.ranked()
         lines += [f"  {_summary_recipe(inputs, comparison, name)}" for name in ranked[:MAX_RECIPES]]
-        parts = [("further down", ranked[MAX_RECIPES:]), ("not trusted for", list(comparison.left_out))]
+        parts = [("further down", ranked[MAX_RECIPES:]), ("left out", list(comparison.left_out))]
         if rest := [f"{label}: {join_names(names)}" for label, names in parts if names]:
             lines.append(f"  {'; '.join(rest)}")
         lines += _summary_gan(inputs, comparison)

@@ -154,7 +154,7 @@ class Trainer:
         )
 
     def _usual_steps(self, context: RunContext, state: TrainState) -> int:
-        """For ``RunResult.usual_steps``. Fits, and phases that have met their own target, are no short runs."""
+        """For ``RunResult.usual_steps``. Fits, and phases that met their own target, are no short runs."""
         from gancore.training.monitor import EARLY_STEPS
 
         usual = self.config.model.steps

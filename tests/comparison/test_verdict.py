@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from recorded import evaluations, reading
 from scipy import stats
 
-from gancore.comparison.analysis import Analysis, RecipeResult, analyse, seed_difference_interval
+from gancore.comparison.analysis import (
+    Analysis,
+    MetricComparison,
+    RecipeResult,
+    analyse,
+    seed_difference_interval,
+)
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
 from gancore.evaluation.report import MAX_LINES, MAX_WIDTH
 from gancore.evaluation.result import EvaluationResult
@@ -149,7 +155,17 @@ def test_distrust_of_one_model_s_own_scores_is_confined_to_it():
     assert statements["lead"] == "On nll, a is better than b."
     assert "untrained (noise not distinguished from real)" in statements["left out"]
     assert statements["trust"] == "Not trusted for these recipes alone: nll for untrained."
-    assert "  not trusted for: untrained" in summarise(found)
+    assert "  left out: untrained" in summarise(found)
+
+
+def test_a_recipe_without_a_score_is_left_out_if_nothing_else_decides():
+    own = with_own_controls({"a": around(0.2), "b": around(0.4)}, [])
+    skipped = reading("nll", None)
+    results = {**own.comparisons[0].results, "c": RecipeResult("c", {0: skipped})}
+    found = Analysis([MetricComparison("nll", results)], [*own.names, "c"])
+    statements = {s.rule: s.text for s in write_verdict(VerdictInputs(found, "10 minutes"))}
+    assert statements["lead"] == "On nll, a is better than b."
+    assert "c (this model has no likelihood)" in statements["left out"]
 
 
 def test_what_leaves_one_recipe_decides_nothing_and_says_what_to_do():
