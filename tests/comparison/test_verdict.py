@@ -19,6 +19,7 @@ from gancore.comparison.analysis import (
     analyse,
     seed_difference_interval,
 )
+from gancore.comparison.gallery import TEMPLATES
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
 from gancore.evaluation.report import MAX_LINES, MAX_WIDTH
 from gancore.evaluation.result import EvaluationResult
@@ -317,6 +318,8 @@ def test_every_rule_is_explained():
     )
     explained = {*RULES, "costs", "failed", "limits"}
     assert {statement.rule for statement in write_verdict(case)} <= explained
+    template = (TEMPLATES / "report.html").read_text()
+    assert all(f"'{rule}': '" in template for rule in explained)
 
 
 def results(values: torch.Tensor, half: float) -> list[RecipeResult]:
