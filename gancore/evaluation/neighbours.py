@@ -132,8 +132,8 @@ def find_neighbours(
 def describe_shared_row(nearest_rows: Tensor, held_out: Tensor) -> str:
     """One line if more than half of the samples have one nearest row of train; otherwise empty.
 
-    Both arguments are indices of nearest rows, of samples (n) and of held-out rows (m). Nothing is said of
-    fewer than 4 samples, or if more than half of the held-out rows have one nearest row as well.
+    Both arguments are indices of nearest rows, of samples (n) and of held-out rows (m). Nothing is reported
+    for fewer than 4 samples, or if more than half of the held-out rows have one nearest row as well.
     """
     shares = [_share_of_commonest(rows) for rows in (nearest_rows, held_out)]
     n, most = len(nearest_rows), round(shares[0] * len(nearest_rows))
