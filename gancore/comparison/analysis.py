@@ -232,8 +232,12 @@ class Analysis:
 
     @property
     def among_trusted(self) -> list[MetricComparison]:
-        """Each comparison, of the recipes for which its metric is trusted."""
-        return [comparison.among_trusted() for comparison in self.comparisons]
+        """Each comparison, of the recipes for which its metric is trusted; that of the headline as it is."""
+        headline = self.headline
+        return [
+            headline if headline and headline.metric == comparison.metric else comparison.among_trusted()
+            for comparison in self.comparisons
+        ]
 
     @property
     def headline(self) -> MetricComparison | None:
@@ -242,7 +246,8 @@ class Analysis:
         Before metrics that leave recipes out, the first that compares all; last come those that were not
         computed for all recipes.
         """
-        able = [comparison for comparison in self.among_trusted if comparison.can_be_headline]
+        trusted = (comparison.among_trusted() for comparison in self.comparisons)
+        able = [comparison for comparison in trusted if comparison.can_be_headline]
         if not able:
             measured = (comparison.among_trusted(measured_only=True) for comparison in self.comparisons)
             able = [comparison for comparison in measured if comparison.can_be_headline]

@@ -103,7 +103,7 @@ def make_report(
         "verdict": [vars(statement) for statement in write_verdict(inputs)],
         "rules": RULES,
         "headline": analysis.headline.metric if analysis.headline else "",
-        "metrics": [_metric_json(comparison) for comparison in analysis],
+        "metrics": [_metric_json(*pair) for pair in zip(analysis, analysis.among_trusted, strict=True)],
         "evaluation": _evaluation_metadata(evaluations),
         "tables": [table.to_json() for table in merge_tables(_tables(evaluations))],
         "tradeoffs": tradeoff_rows,
@@ -142,8 +142,9 @@ def mean_training_seconds(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]
     return {name: mean(seconds) for name, seconds in by_name.items()}
 
 
-def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
-    first, compared = comparison.first, comparison.among_trusted()
+def _metric_json(comparison: MetricComparison, compared: MetricComparison) -> dict[str, Any]:
+    """All results of a metric; ``compared``: those that the verdict compares."""
+    first = comparison.first
     return {
         "metric": comparison.metric,
         "unit": first.unit,

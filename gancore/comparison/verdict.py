@@ -317,7 +317,7 @@ def _distrusted(inputs: VerdictInputs) -> list[Statement]:
     metrics = [f"{f.metric} ({f.distrust_reason})" for f in compared if f.distrust_reason]
     parts = [f"Not trusted on these data, and left out: {'; '.join(metrics)}."] if metrics else []
     partly = [f"{f.metric} for {join_names(list(f.left_out))}" for f in compared if f.left_out]
-    parts += [f"Not trusted for these recipes alone: {'; '.join(partly)}."] if partly else []
+    parts += [f"Not used for these recipes alone: {'; '.join(partly)}."] if partly else []
     return [Statement("trust", " ".join(parts))] if parts else []
 
 

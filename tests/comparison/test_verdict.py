@@ -140,7 +140,7 @@ def with_own_controls(
     """By a score of each model's own: its controls differ from those of all others."""
     found: dict[str, dict[int, EvaluationResult]] = {}
     for number, (name, seeds) in enumerate(values.items()):
-        facts = {"anchors": {**FAR["anchors"], "noise": 1000.0 + number}, "matched": None}
+        facts = {"anchors": {**FAR["anchors"], "noise": 1000.0 + number}}
         facts |= {"trust": UNTRAINED} if name in distrusted else {}
         found[name] = {
             seed: EvaluationResult(name, [reading("nll", bounds, **facts)], {})
@@ -155,7 +155,7 @@ def test_distrust_of_one_model_s_own_scores_is_confined_to_it():
     statements = {statement.rule: statement.text for statement in write_verdict(found)}
     assert statements["lead"] == "On nll, a is better than b."
     assert "untrained (noise not distinguished from real)" in statements["left out"]
-    assert statements["trust"] == "Not trusted for these recipes alone: nll for untrained."
+    assert statements["trust"] == "Not used for these recipes alone: nll for untrained."
     assert "  left out: untrained" in summarise(found)
 
 
@@ -167,6 +167,9 @@ def test_a_recipe_without_a_score_is_left_out_if_nothing_else_decides():
     statements = {s.rule: s.text for s in write_verdict(VerdictInputs(found, "10 minutes"))}
     assert statements["lead"] == "On nll, a is better than b."
     assert "c (this model has no likelihood)" in statements["left out"]
+    assert summarise(VerdictInputs(found, "10 minutes"))[1].startswith(
+        "  a: 0.200, 95 % of the way from noise to real"
+    )
 
 
 def test_what_leaves_one_recipe_decides_nothing_and_says_what_to_do():
