@@ -214,8 +214,8 @@ def command(line: str) -> None:
         os.environ[name] = value
     elif words[0] == "gancore":
         gancore(words[1:])
-    elif words[:2] == ["pip", "install"] and words[2:] == [f"./{words[-1].strip('./')}"]:
-        install(Path(words[2]).absolute())
+    elif words[:-1] in (["pip", "install"], ["pip", "install", "-e"]) and words[-1].startswith("./"):
+        install(Path(words[-1]).absolute(), editable="-e" in words)
     else:
         check(words)
 
@@ -237,15 +237,18 @@ def split_at(words: list[str], word: str) -> tuple[list[str], list[str], list[st
     return words[:at], words[at : at + 1], words[at + 1 :]
 
 
-def install(folder: Path) -> None:
-    """Into a folder of its own, from what is here; the plugin is then found as any installed one is."""
+def install(folder: Path, editable: bool) -> None:
+    """Into a folder of its own, from what is here; the plugin is then found as any installed one is.
+
+    An editable one is imported from its own folder, as pip does it.
+    """
     from gancore.plugins import registry
 
     site = Path("site").absolute()
     quietly = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
     pip = [sys.executable, "-m", "pip", "install", *quietly, "--target", str(site), str(folder)]
     subprocess.run(pip, check=True)
-    sys.path.insert(0, str(site))
+    sys.path[:0] = [str(folder), str(site)] if editable else [str(site)]
     registry.plugins.cache_clear()
 
 
