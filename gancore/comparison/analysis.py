@@ -183,7 +183,13 @@ class MetricComparison:
         return name in leaders and len(leaders) < len(self.results)
 
     def matches_real(self, name: str, comparisons: int = 1) -> bool:
-        """Whether no trial of this recipe is worse than held-out real rows; False if it is unknown."""
+        """Whether no trial of this recipe is worse than held-out real rows; False if it is unknown.
+
+        False also where each model scores its own controls, as by its likelihood: a model that scores test
+        rows as badly as other real rows is not as good as these.
+        """
+        if not self.shares_controls:
+            return False
         worse = [reading.worse_than_real(comparisons) for reading in self._readings_of(name)]
         return bool(worse) and not any(each or each is None for each in worse)
 

@@ -159,6 +159,14 @@ def test_distrust_of_one_model_s_own_scores_is_confined_to_it():
     assert "  left out: untrained" in summarise(found)
 
 
+def test_a_model_is_not_as_good_as_real_rows_because_it_scores_all_of_them_alike():
+    found = {}
+    for name, value in (("a", 0.2), ("b", 0.9)):
+        own = {**FAR["anchors"], "real": value}
+        found[name] = {0: EvaluationResult(name, [reading("nll", around(value)[0], anchors=own)], {})}
+    assert analyse(found).comparisons[0].is_better("a", "b")
+
+
 def test_a_recipe_without_a_score_is_left_out_if_nothing_else_decides():
     own = with_own_controls({"a": around(0.2), "b": around(0.4)}, [])
     skipped = reading("nll", None)
