@@ -207,7 +207,12 @@ class MetricComparison:
         return any(self.no_better_than(name, anchor) for anchor in self.first.visible_controls)
 
     def gap_closed(self, name: str) -> float | None:
-        """The closed share of the gap between a bad control and real rows: the mean over seeds."""
+        """The closed share of the gap between a bad control and real rows: the mean over seeds.
+
+        None if it is unknown, or if each model scores its own controls (:meth:`matches_real`).
+        """
+        if not self.shares_controls:
+            return None
         shares = [reading.gap_closed for reading in self._readings_of(name)]
         known = [share for share in shares if share is not None]
         return mean(known) if known and len(known) == len(shares) else None

@@ -176,7 +176,7 @@ def test_a_recipe_without_a_score_is_left_out_if_nothing_else_decides():
     assert statements["lead"] == "On nll, a is better than b."
     assert "c (this model has no likelihood)" in statements["left out"]
     assert summarise(VerdictInputs(found, "10 minutes"))[1].startswith(
-        "  a: 0.200, 95 % of the way from noise to real"
+        "  a: 0.200, not compared with real rows"
     )
 
 
