@@ -61,14 +61,12 @@ def parse_hub_name(name: str, revision: str | None = None, kind: HubKind = "mode
     return HubName(found["repo"], chosen, found["subset"] or "")
 
 
-NO_ACCESS = "check the name; for a private model set HF_TOKEN, or log in with `hf auth login`"
-
-
 def hub_library() -> Any:
     """huggingface_hub. Raises ConfigError if it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError:
         message = "hub:OWNER/NAME needs huggingface_hub"
         raise ConfigError(message, 'pip install "gancore[hub]"') from None

@@ -193,9 +193,18 @@ def _recipe_keys(section: type[RecipeConfig]) -> tuple[KeySummary, ...]:
 
 @validate_arguments
 def list_models(domain: str | None = None, folder: str | Path = RUNS) -> list[ModelSummary]:
-    """Trained models: those of the runs in ``folder``, then those of plugins."""
+    """Trained models: those of the runs in ``folder``, then those of plugins.
+
+    Raises:
+        PluginError: there is no such domain.
+    """
     found = [*_run_models(Path(folder)), *_plugin_models()]
-    return [model for model in found if domain in (None, model.domain)]
+    chosen = [model for model in found if domain in (None, model.domain)]
+    if domain is not None and not chosen:
+        from gancore.plugins import plugins
+
+        plugins().load_domain(domain)  # raises if there is none
+    return chosen
 
 
 def _run_models(folder: Path) -> Iterator[ModelSummary]:

@@ -129,9 +129,10 @@ def check_card(file: Path) -> None:
     """Raises ConfigError if the hub could not read the front matter of a card."""
     from gancore.files import MAX_JSON_BYTES, read_regular
 
+    hub = hub_library()
     try:
         text = read_regular(file.resolve(), MAX_JSON_BYTES).decode()
-        card = hub_library().ModelCard(text)
+        card = hub.ModelCard(text)
     except Exception as error:  # yaml and the library raise many
         reason = describe_error(error)
         raise ConfigError(f"{file}: the hub cannot read this card ({reason})", _FIX_CARD) from error

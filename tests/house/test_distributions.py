@@ -97,6 +97,13 @@ def test_plugins_come_from_the_authors_of_the_core(declared):
     assert declared["project"]["authors"] == DECLARED[0]["project"]["authors"]
 
 
+def test_the_page_of_the_installation_lists_every_extra():
+    section = (ROOT / "docs/installation.md").read_text().split("## Extras of the core")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == set(DECLARED[0]["project"]["optional-dependencies"])
+
+
 def test_extras_of_the_core_name_every_plugin():
     extras = DECLARED[0]["project"]["optional-dependencies"]
     named = {Requirement(extras[name][0]).name: name for name in own_names()}

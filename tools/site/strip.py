@@ -83,11 +83,11 @@ def points(axes: Axes) -> str:
 def main() -> None:
     """Draw all in one row."""
     matplotlib.use("agg")
-    figure, row = plt.subplots(1, 5, figsize=(10, 2.15), layout="constrained")
+    figure, row = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
     for axes, draw in zip(row, (sounds, pictures, texts, graph, points), strict=True):
         model = draw(axes)
-        axes.set(xticks=[], yticks=[], title=model)
-        axes.title.set_fontsize(8)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(model, fontsize=8)
         axes.set_box_aspect(1)
         for side in axes.spines.values():
             side.set_color("lightgray")
