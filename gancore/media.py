@@ -11,7 +11,8 @@ from pathlib import Path
 from gancore.files import open_regular, read_regular
 
 IMAGE = "image"
-EMBEDDED_KINDS = frozenset({IMAGE, "audio", "video"})
+PLAYED_KINDS = frozenset({"audio", "video"})
+EMBEDDED_KINDS = PLAYED_KINDS | {IMAGE}
 """First parts of media types for which HTML has an element."""
 MAX_TEXT_LINES, MAX_TEXT_CHARACTERS = 60, 6000
 """The part of a text file that is quoted, in lines and in characters."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gancore.data.dataset import Spec
 from gancore.text import shorten
-from gancore.trees import Tree, tree_batch_size
+from gancore.trees import Tree, tree_batch_size, tree_slice
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,16 @@ class Samples:
 
     def __len__(self) -> int:
         return tree_batch_size(self.data)
+
+    def slice(self, start: int, stop: int) -> Samples:
+        """Samples ``start`` to ``stop``."""
+        return replace(
+            self,
+            data=tree_slice(self.data, start, stop),
+            condition=tree_slice(self.condition, start, stop),
+            headings=self.headings[start:stop],
+            remarks=self.remarks[start:stop],
+        )
 
     def labels(self) -> list[str]:
         """The class name of each sample; empty strings if the samples have no labels."""

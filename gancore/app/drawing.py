@@ -14,27 +14,27 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
-from gancore.comparison.folder import INDEX, read_json
 from gancore.comparison.formatting import format_seconds
-from gancore.comparison.gallery import (
-    Gallery,
-    is_picture,
-    open_remarked,
-    read_gallery,
-    render_gallery,
-    sample_texts,
-    samples_that_fit,
-    write_gallery,
-)
+from gancore.comparison.gallery import open_remarked
 from gancore.data.dataset import View
 from gancore.errors import GancoreError
+from gancore.gallery import (
+    Gallery,
+    fit,
+    is_picture,
+    read_gallery,
+    render_gallery,
+    row_labels,
+    sample_texts,
+    save_picture,
+    write_samples,
+)
 from gancore.media import EMBEDDED_KINDS, MediaFile, read_file
 from gancore.models.model import Model
 from gancore.models.request import SampleRequest
 from gancore.run_folder import RunFolder
 from gancore.samples import Samples
 from gancore.text import count_noun
-from gancore.trees import tree_slice
 
 MOST_CHARACTERS = 12_000_000
 """The size of the samples on the page; further ones are in the archive alone."""
@@ -74,9 +74,9 @@ class Artist:
             folder = Path(tempfile.mkdtemp(dir=self._folder))
             try:
                 shown, files = self._gallery(samples, request.seed, folder)
-                fitting = samples_that_fit([shown], MOST_CHARACTERS)
+                (fitting,) = fit([shown], MOST_CHARACTERS)
                 kind = "drawn" if shown.by_sample and not shown.labels else "files"
-                html = f'<div class="{kind}">{inert(render_gallery(shown, fitting))}</div>'
+                html = f'<div class="{kind}">{inert(render_gallery(fitting))}</div>'
                 archive = self._archive(files, request.seed)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -86,19 +86,15 @@ class Artist:
     def _gallery(self, samples: Samples, seed: int, folder: Path) -> tuple[Gallery, list[Path]]:
         """What is shown of the samples, and the files that the domain writes."""
         domain, place = self.model.domain, folder / "samples"
-        write_gallery(place, domain, samples, seed, self.model.weights_sha256)
-        index = read_json(place / INDEX)
+        index = write_samples(place, domain, samples)
         gallery = read_gallery(place, f"seed {seed}", index)
         files = [place / name for name in index["files"]]
         if gallery.texts:
             remarked = self._with_remarks(samples)
             return replace(gallery, texts=sample_texts(domain, remarked) or (), other_files=()), files
-        media = {
-            number: [file for file in group if file.kind in EMBEDDED_KINDS]
-            for number, group in gallery.by_sample.items()
-        }
-        if any(media.values()):
-            return replace(gallery, overview=(), by_sample=media, labels=_labels(samples)), files
+        media = gallery.of_kinds(EMBEDDED_KINDS)
+        if media.by_sample:
+            return replace(media, overview=(), labels=row_labels(samples)), files
         pictures = [file for file in gallery.overview if is_picture(file) and file.path in files]
         if pictures:
             return replace(gallery, overview=pictures, by_sample={}), files
@@ -109,14 +105,10 @@ class Artist:
         """The domain's preview of single samples; {} if it has none."""
         drawn: dict[int, list[MediaFile]] = {}
         for row in range(min(len(samples), MOST_DRAWN)):
-            data, condition = (
-                None if tree is None else tree_slice(tree, row, row + 1)
-                for tree in (samples.data, samples.condition)
-            )
-            picture = self.model.domain.preview(replace(samples, data=data, condition=condition, columns=0))
+            picture = self.model.domain.preview(replace(samples.slice(row, row + 1), columns=0))
             if picture is not None:
                 path = folder / f"{row + 1:04d}.png"
-                picture.convert("RGB").save(path)
+                save_picture(picture, path)
                 drawn[row + 1] = [read_file(path)]
         return drawn
 
@@ -145,10 +137,10 @@ class Artist:
         except GancoreError as error:
             return None, f"Not compared with the training data: {error}."
 
-    def _notes(self, samples: Samples, shown: Gallery, fitting: int, seconds: float) -> str:
+    def _notes(self, samples: Samples, shown: Gallery, fitting: Gallery, seconds: float) -> str:
         """How many samples, how long they took, and what is not shown."""
         note = f"{count_noun(len(samples), 'sample')} in {format_seconds(seconds)}"
-        rows, largest = len(samples) // (samples.columns or 1), min(fitting, max(shown.by_sample, default=0))
+        rows, largest = len(samples) // (samples.columns or 1), max(fitting.by_sample, default=0)
         if shown.by_sample and largest < rows:
             note = f"{note}, {largest} of {rows} shown; the archive has all"
         missing = self._train[1] if shown.texts else ""
@@ -161,11 +153,6 @@ class Artist:
             f'<p class="note">{inert(escape(notes))} The same files by the command:</p>'
             f'<pre class="command" tabindex="0">{inert(escape(shlex.join(words)))}</pre>'
         )
-
-
-def _labels(samples: Samples) -> dict[int, str]:
-    """The label of each sample, or of each row of samples, by number."""
-    return {row + 1: label for row, label in enumerate(samples.labels()[:: samples.columns or 1])}
 
 
 def inert(html: str) -> str:

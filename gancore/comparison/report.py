@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -24,14 +25,7 @@ from gancore.comparison.formatting import (
     format_seconds,
     join_names,
 )
-from gancore.comparison.gallery import (
-    TEMPLATES,
-    Gallery,
-    read_galleries,
-    read_index,
-    samples_that_fit,
-    template_environment,
-)
+from gancore.comparison.gallery import read_galleries, read_index
 from gancore.comparison.phases import phase_charts, phase_effects, phase_ends, phase_statements
 from gancore.comparison.temperature_curves import curve_chart, read_curves, temperature_curves
 from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, tradeoff_statements
@@ -40,10 +34,12 @@ from gancore.errors import CheckpointError
 from gancore.evaluation.result import EvaluationResult
 from gancore.evaluation.tables import Table, merge_tables
 from gancore.files import MAX_DATA_JSON_BYTES, atomic_write
+from gancore.gallery import Gallery, fit, render_gallery, template_environment
 from gancore.run_folder import read_metrics
 from gancore.trainings import REAL
 
 FORMAT = 2
+TEMPLATES = Path(__file__).parent / "templates"
 ON_VALID = "valid/"
 MAX_PAGE_CHARACTERS = 9_000_000
 TEXT_CHARACTERS = 1_200_000
@@ -315,7 +311,7 @@ def tradeoffs_by_seed(
 
 def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
     """Render the page. Every recipe shows the same number of samples, as many as fit."""
-    environment = template_environment()
+    environment = template_environment(TEMPLATES)
     environment.filters |= {
         "number": format_number,
         "seconds": format_seconds,
@@ -331,9 +327,9 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         style=(TEMPLATES / "report.css").read_text(),
         title=_title(report),
         markers={name: legend_marker(number) for name, number in index.items()},
-        galleries=galleries,
+        galleries=fit(galleries, MAX_PAGE_CHARACTERS - TEXT_CHARACTERS),
+        render_gallery=render_gallery,
         real=REAL,
-        max_number=samples_that_fit(galleries, MAX_PAGE_CHARACTERS - TEXT_CHARACTERS),
         intervals={metric["metric"]: _intervals(metric, index) for metric in report["metrics"]},
         curves=_curves(report, index),
         phase_charts=phase_charts(

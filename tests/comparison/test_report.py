@@ -18,10 +18,11 @@ import gancore
 from gancore.comparison import charts, report
 from gancore.comparison.charts import Axis, Line, Row, interval_chart, line_chart, marker
 from gancore.comparison.folder import read_json
-from gancore.comparison.gallery import read_galleries, samples_that_fit
+from gancore.comparison.gallery import read_galleries
 from gancore.comparison.report import seconds_at_step, validation_curves
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
+from gancore.gallery import fit
 from gancore.media import read_file
 from gancore.plugins import plugins
 from gancore.samples import Samples
@@ -312,10 +313,12 @@ def test_as_many_as_fit_are_shown(tmp_path):
     made.about(points(3))
     index = read_json(tmp_path / "samples/real/index.json")
     found = read_galleries(tmp_path / "samples", {"real": index | {"folder": "real"}})
-    weight = found[0].size(3)
-    assert samples_that_fit(found, weight) == 3
-    assert samples_that_fit(found, weight - 1) == 2
-    assert samples_that_fit(found, 0) == 0
+    weight = found[0].size
+    assert [list(fit(found, limit)[0].by_sample) for limit in (weight, weight - 1, 0)] == [
+        [1, 2, 3],
+        [1, 2],
+        [],
+    ]
 
 
 def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
@@ -443,7 +446,7 @@ def test_the_page_says_what_a_budget_in_seconds_covers(tmp_path):
 
 def test_templates_are_part_of_the_distribution():
     assert report.TEMPLATES.is_relative_to(Path(gancore.__file__).parent)
-    assert {file.name for file in report.TEMPLATES.iterdir()} == {"gallery.html", "report.html", "report.css"}
+    assert {file.name for file in report.TEMPLATES.iterdir()} == {"report.html", "report.css"}
 
 
 def test_texts_are_shown_as_text_escaped_and_without_a_picture(tmp_path):

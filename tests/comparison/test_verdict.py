@@ -19,7 +19,7 @@ from gancore.comparison.analysis import (
     analyse,
     seed_difference_interval,
 )
-from gancore.comparison.gallery import TEMPLATES
+from gancore.comparison.report import TEMPLATES
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
 from gancore.evaluation.report import MAX_LINES, MAX_WIDTH
 from gancore.evaluation.result import EvaluationResult

@@ -22,7 +22,15 @@ OF_STRANGERS = [
 ]
 OF_STRANGERS += [
     CORE / name
-    for name in ("summaries.py", "model_lookup.py", "visualize.py", "file_lock.py", "run_folder.py")
+    for name in (
+        "gallery.py",
+        "media.py",
+        "summaries.py",
+        "model_lookup.py",
+        "visualize.py",
+        "file_lock.py",
+        "run_folder.py",
+    )
 ]
 
 

@@ -42,19 +42,21 @@ class Sounds(Domain):
 
 
 def shown(domain, rows, **kwargs):
-    return samples_html(Samples(torch.as_tensor(rows, dtype=torch.float32), Spec({}), **kwargs), domain)
+    spec = Spec({"classes": [HOSTILE, "quiet"]})
+    return samples_html(Samples(torch.as_tensor(rows, dtype=torch.float32), spec, **kwargs), domain)
 
 
 def test_texts_are_listed_and_escaped():
     html = shown(Texts(), [*range(20)], headings=["<i>"] * 20)
-    assert html.count("<li>") == 16 and "20 samples of texts, the first 16" in html
+    assert html.count("<li ") == 16 and "20 samples of texts, the first 16" in html
     assert "<script" not in html and "&lt;script&gt;" in html and "\x1b" not in html and "<i>" not in html
 
 
 def test_sounds_have_players_and_a_picture():
-    html = shown(Sounds(), [800.0] * 10)
+    html = shown(Sounds(), [800.0] * 10, condition=torch.arange(10) % 2)
     assert html.count("<audio controls") == 8 and html.count("<img ") == 1
-    assert "<b>" not in html and "0001-&lt;b&gt;.wav" in html
+    assert "<script" not in html and html.count("&lt;script&gt;") == html.count("quiet") == 4
+    assert "\x1b" not in html
     assert re.findall(r'src="(data:[a-z/-]+);', html)[0] == "data:image/png"
 
 
@@ -64,6 +66,21 @@ def test_a_page_is_bounded():
     html = shown(large, [700_000.0] * 8)
     assert 1_000_000 < len(html) <= MAX_CHARACTERS + 1000
     assert html.count("<audio") == 1
+
+
+def test_without_a_preview_files_of_all_samples_are_shown_as_far_as_they_fit():
+    class Files(Domain):
+        name = "files"
+
+        def write(self, samples, folder):
+            sizes = {f"a {HOSTILE[:8]}.txt": 100, "b.mp4": 2_000_000, "c.mp4": 2_000_000}
+            for name, size in sizes.items():
+                (folder / name).write_text("<i>" + "x" * size)
+            return [folder / name for name in sizes]
+
+    html = shown(Files(), [0.0])
+    assert html.count("<video ") == 1 and len(html) <= MAX_CHARACTERS
+    assert "a &lt;script&gt;.txt" in html and "&lt;i&gt;xxx" in html and "<i>" not in html
 
 
 @pytest.mark.parametrize("domain", [None, Texts()])
