@@ -107,6 +107,23 @@ class Trainings(Section):
         own = [text.partition(":")[2] for owner, text in pairs if owner is not None and owner == name]
         return [text for owner, text in pairs if owner is None] + own
 
+    def arguments_of(
+        self, name: str, seed: int, select: str = "", settings: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Arguments of :func:`gancore.train` for one training of a recipe, with ``settings`` of its own.
+
+        ``select`` is the metric that selects its model.
+        """
+        selection = [f"validation.select={select}"] if select else []
+        return {
+            "domain": self.domain,
+            "recipe": self.recipes[name],
+            "data": self.data,
+            "overrides": [*self.overrides_of(name), *settings, *selection],
+            self.budget.unit: self.budget.amount,
+            "seed": seed,
+        }
+
 
 T = TypeVar("T", bound=Trainings)
 

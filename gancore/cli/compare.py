@@ -15,6 +15,7 @@ from gancore.cli.options import (
     FeatureExtractorOption,
     MetricsOption,
     NoProgressOption,
+    RecipeOverridesOption,
     SamplesOption,
     StepsOption,
     TimeOption,
@@ -49,12 +50,7 @@ def compare(
             metavar="N|A,B", help="A number, or a list of seeds; added to those of the folder. Default: 1."
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="For all recipes; NAME:KEY=VALUE for one. May be repeated."
-        ),
-    ] = None,
+    overrides: RecipeOverridesOption = None,
     grid: Annotated[
         list[str] | None,
         typer.Option(

@@ -78,6 +78,12 @@ TimeOption: TypeAlias = Annotated[
         help="Wall-clock budget with evaluation and checkpoints: 90s, 10m, 2h or seconds.",
     ),
 ]
+RecipeOverridesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="For all recipes; NAME:KEY=VALUE for one. May be repeated."
+    ),
+]
 OtherDataOption: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="SOURCE", help="Data other than those of the training: a name or a path."),

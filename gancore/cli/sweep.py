@@ -15,6 +15,7 @@ from gancore.cli.options import (
     DomainOption,
     JsonOption,
     NoProgressOption,
+    RecipeOverridesOption,
     SamplesOption,
     StepsOption,
     TimeOption,
@@ -62,12 +63,7 @@ def sweep(
     steps: StepsOption = None,
     samples: SamplesOption = None,
     time: TimeOption = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="For all recipes; NAME:KEY=VALUE for one. May be repeated."
-        ),
-    ] = None,
+    overrides: RecipeOverridesOption = None,
     metric: Annotated[
         str | None,
         typer.Option(metavar="METRIC", help="Metric on valid that judges trials. Default: the domain's."),

@@ -241,17 +241,7 @@ class Trial:
 
 def train_arguments(config: ComparisonConfig, name: str, seed: int, select: str = "") -> dict[str, Any]:
     """Arguments of :func:`gancore.train` for one trial; ``select`` is the metric that selects its model."""
-    selection = [f"validation.select={select}"] if select else []
-    budget = config.budget
-    return {
-        "domain": config.domain,
-        "recipe": config.recipes[name],
-        "data": config.data,
-        "overrides": [*config.overrides_of(name), *selection],
-        budget.unit: budget.amount,
-        "seed": seed,
-        "device": config.device,
-    }
+    return {**config.arguments_of(name, seed, select), "device": config.device}
 
 
 def make_trials(config: ComparisonConfig) -> list[Trial]:

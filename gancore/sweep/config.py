@@ -80,16 +80,7 @@ class SweepConfig(Trainings):
 
     def train_arguments(self, params: Params, select: str) -> dict[str, Any]:
         """Arguments of :func:`gancore.train` for one trial; ``select``: the metric that selects its model."""
-        name, budget = self.recipe_of(params), self.budget
-        chosen = [f"validation.select={select}"] if select else []
-        return {
-            "domain": self.domain,
-            "recipe": self.recipes[name],
-            "data": self.data,
-            "overrides": [*self.overrides_of(name), *self.settings_of(params), *chosen],
-            budget.unit: budget.amount,
-            "seed": self.seed,
-        }
+        return self.arguments_of(self.recipe_of(params), self.seed, select, self.settings_of(params))
 
 
 def make_sweep_config(search: Sequence[str], **values: Any) -> SweepConfig:

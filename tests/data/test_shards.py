@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import ipc, parquet
 from refusals import refused
+from tars import tar_bytes
 
 from gancore.data import LabelledDataConfig, SkipItem
 from gancore.data.data_files import DataFile, find_data_files
@@ -32,16 +33,6 @@ ITEMS = {f"{number:03d}": (f"content {number}".encode(), "ab"[number % 2]) for n
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))
-
-
-def tar_bytes(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return file.getvalue()
 
 
 def table(names=tuple(ITEMS), **columns):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 import zipfile
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from gancore_audio.config import AudioConfig
 from gancore_audio.dataset import open_audio
 from pyarrow import parquet
+from tars import write_tar
 
 from gancore.data.sources import Source
 from gancore.random import Key
@@ -53,11 +53,7 @@ def lay_out(form: str, root) -> None:
             for name, content, label in ROWS:
                 bundle.writestr(f"{label}/{name}", content)
     elif form == "tar":
-        with tarfile.open(root / "a.tar", "w") as tar:
-            for name, content in (members | BROKEN).items():
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
+        write_tar(root / "a.tar", members | BROKEN)
     else:
         cells = [{"bytes": content, "path": name} for name, content, _ in ROWS]
         cells += [{"bytes": content, "path": name} for name, content in BROKEN.items()]

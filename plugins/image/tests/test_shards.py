@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 
 import numpy as np
 import pyarrow
@@ -21,6 +20,7 @@ from hub_server import local_hub
 from PIL import Image
 from pyarrow import parquet
 from refusals import refused
+from tars import write_tar
 from tiny_runs import press_ctrl_c
 
 import gancore
@@ -50,15 +50,6 @@ ROWS = [
     for n in range(28)
 ]
 """Two pictures of train are also in val; names are in order."""
-
-
-def write_tar(path, members: dict[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
 
 
 def table(split: str):

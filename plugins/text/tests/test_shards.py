@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 
 import fsspec
 import pyarrow
@@ -14,6 +12,7 @@ from gancore_text.dataset import open_text
 from gancore_text.sources import SOURCES
 from pyarrow import ipc, parquet
 from refusals import refused
+from tars import write_tar
 
 from gancore.data.sources import resolve_source
 from gancore.errors import DataError
@@ -24,15 +23,6 @@ TEXTS = [f"a sentence of number {number}" for number in range(60)]
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))
-
-
-def write_tar(path, members: dict[str, bytes]):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
 
 
 def table():
