@@ -22,16 +22,9 @@ OF_STRANGERS = [
 ]
 OF_STRANGERS += [
     CORE / name
-    for name in (
-        "gallery.py",
-        "media.py",
-        "summaries.py",
-        "model_lookup.py",
-        "visualize.py",
-        "file_lock.py",
-        "run_folder.py",
-    )
+    for name in ("summaries.py", "model_lookup.py", "visualize.py", "file_lock.py", "run_folder.py")
 ]
+OF_STRANGERS += [CORE / "gallery.py", CORE / "media.py"]
 
 
 def nodes(path: Path) -> Iterator[ast.AST]:
