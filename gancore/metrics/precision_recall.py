@@ -72,15 +72,15 @@ def _knn_metric(
     caveat: Callable[[MetricInputs], str],
     **facts: Any,
 ) -> Metric:
-    compute = on_features(function)
+    compute = once(on_features(function))
     interval = subsampling_interval(
-        compute, fraction, draws=25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0
+        compute, fraction, 25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0, reduce_to="features"
     )
     return Metric(
         compute,
         "share" if share_of else "ratio",
         higher_is_better=True,
-        interval=lambda inputs: interval(inputs.reduced_to("features")),
+        interval=interval,
         requires=frozenset({"features"}),
         caveat=caveat,
         **facts,
