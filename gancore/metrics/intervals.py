@@ -138,7 +138,9 @@ def subsampling_interval(
     *their own* mean, so a bias that depends on n (as every k-NN metric has) does not move the interval.
     Valid if the value is approximately normal with an error of order n^-1/2 and if the spread times sqrt(n)
     at b rows is about that at n; the variance of a part of order h in the rows comes out too large by (1 -
-    f^h) / (1 - f), at most a third at f = 1/4, never too small. The rows of ``train`` are fixed.
+    f^h) / (1 - f), at most a third at f = 1/4, never too small. If the error falls as n^-r with r < 1/2, the
+    variance comes out too small by f^(1 - 2r): ``fraction`` is then to be near 1. The rows of ``train`` are
+    fixed.
 
     ``share_of``: the value is a share of those rows, so the interval stays within [0, 1] and is never
     narrower than a binomial one with two more of each outcome, since all subsets may agree by chance.
