@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,7 +23,6 @@ from gancore.entries import FeatureExtractorEntry
 from gancore.errors import ConfigError, GancoreError, PluginError
 from gancore.evaluation.cache import DiskCache
 from gancore.evaluation.reference import digest_data, read_rows
-from gancore.games.classifier import TrainedClassifier
 from gancore.metrics.metric import Metric, SampleSet, count_invalid_rows
 from gancore.plugins import plugins
 from gancore.random import evaluation_key
@@ -104,6 +103,13 @@ class FeatureExtractor:
         return self.embed(samples, spec), self.log_posteriors(samples, spec)
 
 
+@runtime_checkable
+class ClassifierOfFeatures(Protocol):
+    """A classifier whose posteriors are a function of its features."""
+
+    def log_posteriors_of(self, features: Tensor) -> Tensor: ...
+
+
 class ClassifierFeatureExtractor(FeatureExtractor):
     """Penultimate layer and posteriors of the recipe `classifier`, trained on the same source.
 
@@ -144,7 +150,7 @@ class ClassifierFeatureExtractor(FeatureExtractor):
     @torch.no_grad()
     def embed_and_classify(self, samples: Tree, spec: Spec) -> tuple[Tensor, Tensor]:
         features = self.embed(samples, spec)
-        if isinstance(self.classifier, TrainedClassifier):
+        if isinstance(self.classifier, ClassifierOfFeatures):
             return features, self.classifier.log_posteriors_of(features)
         return features, self.log_posteriors(samples, spec)
 
