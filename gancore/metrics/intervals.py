@@ -138,9 +138,8 @@ def subsampling_interval(
     *their own* mean, so a bias that depends on n (as every k-NN metric has) does not move the interval.
     Valid if the value is approximately normal with an error of order n^-1/2 and if the spread times sqrt(n)
     at b rows is about that at n; the variance of a part of order h in the rows comes out too large by (1 -
-    f^h) / (1 - f), at most a third at f = 1/4, never too small. If the error falls as n^-r with r < 1/2, the
-    variance comes out too small by f^(1 - 2r): ``fraction`` is then to be near 1. The rows of ``train`` are
-    fixed.
+    f^h) / (1 - f), at most a third at f = 1/4, never too small; of an error that falls as n^-r, r < 1/2, too
+    small by f^(1 - 2r), so take f near 1. The rows of ``train`` are fixed.
 
     ``share_of``: the value is a share of those rows, so the interval stays within [0, 1] and is never
     narrower than a binomial one with two more of each outcome, since all subsets may agree by chance.
@@ -164,11 +163,11 @@ def subsampling_interval(
         method = (
             f"{draws} subsets of {b[0]} and {b[1]} rows without replacement; of the expectation at this n"
         )
-        if share_of is None:
-            low, high, _ = t_interval(value, error, draws - 1, method)
-            return Interval(max(low, minimum), high, method)
-        error = max(error, binomial_error(value, n if share_of == "fake" else m))
+        if share_of is not None:
+            error = max(error, binomial_error(value, n if share_of == "fake" else m))
         low, high, _ = t_interval(value, error, draws - 1, method)
+        if share_of is None:
+            return Interval(max(low, minimum), high, method)
         return Interval(max(low, 0.0), min(high, 1.0), method)
 
     return interval
