@@ -8,8 +8,10 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
@@ -156,6 +158,30 @@ def throttle(announce: Announce) -> Announce:
             announce(line)
 
     return report
+
+
+FIRST_REMINDER_SECONDS, LAST_REMINDER_SECONDS, REMINDER_GROWTH = 10.0, 60.0, 1.5
+"""Seconds between reminders of work that goes on: at first, at most, and by how much they grow."""
+
+
+@contextmanager
+def remind(announce: Announce, name: str) -> Iterator[None]:
+    """Announce, from another thread, for how long work has gone on: after 10 s, then less and less often."""
+    began, done = time.monotonic(), threading.Event()
+
+    def run() -> None:
+        interval = FIRST_REMINDER_SECONDS
+        while not done.wait(interval):
+            announce(f"{name}, {format_seconds(time.monotonic() - began)}")
+            interval = min(LAST_REMINDER_SECONDS, REMINDER_GROWTH * interval)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Progress(Protocol):

@@ -192,8 +192,7 @@ class Controls:
         if cached is not None:
             return ControlValues.from_json(cached)
         by_control = {name: replace(inputs, fake=rows) for name, rows in self.sets_for(metric).items()}
-        values = {name: value_or_nan(metric, those) for name, those in by_control.items()}
-        result = ControlValues(values, interval_or_none(metric, by_control["real"]))
+        result = _values_of(metric, by_control)
         if result.is_complete:
             cache.write_json(key, result.to_json())
         return result
@@ -206,9 +205,7 @@ class Controls:
                 few = rows.select(torch.arange(min(len(rows), LIKELIHOOD_ROWS)))
                 log_prob = self.log_prob(Batch(few.samples, few.condition))
                 by_control[name] = replace(inputs, real=few, log_prob=log_prob)
-        values = {name: value_or_nan(metric, those) for name, those in by_control.items()}
-        real = by_control.get("real")
-        return ControlValues(values, None if real is None else interval_or_none(metric, real))
+        return _values_of(metric, by_control)
 
     def _cache_key(self, entry: MetricEntry, metric: Metric) -> str:
         """A digest of everything on which the values depend."""
@@ -259,6 +256,16 @@ def interval_or_none(metric: Metric, inputs: MetricInputs) -> tuple[float, float
         return float(low), float(high)
     except Exception:
         return None
+
+
+def _values_of(metric: Metric, by_control: Mapping[str, MetricInputs]) -> ControlValues:
+    """The interval comes directly after the value of the same rows: metrics share work by :func:`once`."""
+    values, interval = {}, None
+    for name, inputs in by_control.items():
+        values[name] = value_or_nan(metric, inputs)
+        if name == "real":
+            interval = interval_or_none(metric, inputs)
+    return ControlValues(values, interval)
 
 
 def assess_trust(metric: Metric, on_controls: ControlValues) -> str:

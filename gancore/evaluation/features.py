@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -98,6 +98,17 @@ class FeatureExtractor:
         """log p(class | sample), (n, classes); called only if ``classes`` is not empty."""
         raise TypeError(f"{type(self).__name__} must define log_posteriors(samples, spec)")
 
+    def embed_and_classify(self, samples: Tree, spec: Spec) -> tuple[Tensor, Tensor]:
+        """What :meth:`embed` and :meth:`log_posteriors` give; override it if both share work."""
+        return self.embed(samples, spec), self.log_posteriors(samples, spec)
+
+
+@runtime_checkable
+class ClassifierOfFeatures(Protocol):
+    """A classifier whose posteriors are a function of its features."""
+
+    def log_posteriors_of(self, features: Tensor) -> Tensor: ...
+
 
 class ClassifierFeatureExtractor(FeatureExtractor):
     """Penultimate layer and posteriors of the recipe `classifier`, trained on the same source.
@@ -135,6 +146,13 @@ class ClassifierFeatureExtractor(FeatureExtractor):
     def log_posteriors(self, samples: Tree, spec: Spec) -> Tensor:
         self.check(samples, spec)
         return self.classifier.log_posteriors(samples)
+
+    @torch.no_grad()
+    def embed_and_classify(self, samples: Tree, spec: Spec) -> tuple[Tensor, Tensor]:
+        features = self.embed(samples, spec)
+        if isinstance(self.classifier, ClassifierOfFeatures):
+            return features, self.classifier.log_posteriors_of(features)
+        return features, self.log_posteriors(samples, spec)
 
 
 def flatten_rows(samples: Tree) -> Tensor:
@@ -262,16 +280,22 @@ class FeaturePipeline:
         """
         content = digest_tensors(batch.data) if cache else ""
 
+        computed: dict[str, Tensor] = {}
+
+        def compute(requirement: str, extractor: FeatureExtractor) -> Tensor:
+            if requirement not in computed:
+                computed.update(self._extract_in_chunks(extractor, batch.data))
+            return computed[requirement]
+
         def extract_one(requirement: str, extractor: FeatureExtractor | None) -> Tensor | None:
             if extractor is None:
                 return None
-            call = extractor.embed if requirement == "features" else extractor.log_posteriors
             if not content:
-                return self._extract_in_chunks(call, extractor, batch.data)
+                return compute(requirement, extractor)
             key = digest_json(requirement, content, self.cache_key(requirement), digest_spec(self.spec))
-            values = self.cache.tensors(
-                key, lambda: {requirement: self._extract_in_chunks(call, extractor, batch.data)}
-            )[requirement]
+            values = self.cache.tensors(key, lambda: {requirement: compute(requirement, extractor)})[
+                requirement
+            ]
             if invalid := count_invalid_rows(values, requirement):
                 raise PluginError(
                     f"the feature extractor {extractor.name!r} gives values that are not finite for "
@@ -288,23 +312,32 @@ class FeaturePipeline:
         )
 
     @torch.no_grad()
-    def _extract_in_chunks(
-        self, call: Callable[[Tree, Spec], Tensor], extractor: FeatureExtractor, samples: Tree
-    ) -> Tensor:
+    def _extract_in_chunks(self, extractor: FeatureExtractor, samples: Tree) -> dict[str, Tensor]:
+        """All that this extractor meets, by requirement; each (rows, d) float32 on the CPU."""
+        names = [name for name, other in self.by_requirement.items() if other is extractor]
         rows = len(Batch(samples))
-        parts = []
+        parts: dict[str, list[Tensor]] = {name: [] for name in names}
         for start in range(0, rows, CHUNK_ROWS):
             chunk = tree_map(
                 lambda leaf: leaf.to(self.device), tree_slice(samples, start, start + CHUNK_ROWS)
             )
-            parts.append(call(chunk, self.spec).float().cpu())
-        values = torch.cat(parts)
-        if values.dim() != 2 or len(values) != rows:
-            raise PluginError(
-                f"the feature extractor {extractor.name!r} gives shape {tuple(values.shape)} for {rows} rows",
-                "choose another with --feature-extractor",
-            )
+            for name, part in zip(names, self._call(extractor, names, chunk), strict=True):
+                parts[name].append(part.float().cpu())
+        values = {name: torch.cat(part) for name, part in parts.items()}
+        for value in values.values():
+            if value.dim() != 2 or len(value) != rows:
+                raise PluginError(
+                    f"the feature extractor {extractor.name!r} gives shape {tuple(value.shape)} for"
+                    f" {rows} rows",
+                    "choose another with --feature-extractor",
+                )
         return values
+
+    def _call(self, extractor: FeatureExtractor, names: Sequence[str], chunk: Tree) -> tuple[Tensor, ...]:
+        if len(names) == 2:
+            return extractor.embed_and_classify(chunk, self.spec)
+        call = extractor.embed if names == ["features"] else extractor.log_posteriors
+        return (call(chunk, self.spec),)
 
     def cache_key(self, requirement: str) -> list[str]:
         """A JSON value that identifies the extractor of a requirement."""

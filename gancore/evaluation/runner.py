@@ -38,7 +38,7 @@ from gancore.metrics.intervals import clopper_pearson
 from gancore.metrics.metric import MODEL_REQUIREMENTS, Metric, MetricInputs, SampleSet
 from gancore.models.model import Model, load_model
 from gancore.plugins import plugins
-from gancore.progress import Announce, ProgressMode, throttle
+from gancore.progress import Announce, ProgressMode, remind, throttle
 from gancore.random import RowRange, evaluation_key, noise_scope, shuffle_coordinates
 from gancore.run_folder import RunFolder
 from gancore.runtime.torch_settings import pinned_settings
@@ -107,7 +107,7 @@ def run_evaluation(request: EvaluationRequest) -> EvaluationResult:
     fake = _draw_samples(request, n, model, data.real)
     evaluator = _build_evaluator(request, model, reference, data, fake, pipeline, metrics, loader)
     announce(f"{len(metrics)} metrics of {len(fake):,} samples")
-    results = tuple(_evaluate_all(evaluator, entries, metrics, throttle(announce)))
+    results = tuple(_evaluate_all(evaluator, entries, metrics, announce))
     used = [entries[name] for name in metrics]
     metadata = build_metadata(request, model, reference, data, evaluator, used)
     tables = make_tables(model.domain, evaluator.inputs, results, announce)
@@ -120,10 +120,16 @@ def _evaluate_all(
     metrics: Mapping[str, Metric],
     announce: Announce,
 ) -> Iterator[MetricResult]:
-    """Evaluate all metrics; ``announce`` is called with each metric before it is computed."""
+    """Evaluate all metrics; ``announce`` is called with some of them before they are computed, and again
+    while one takes long.
+    """
+    report = throttle(announce)
     for number, (name, metric) in enumerate(metrics.items(), start=1):
-        announce(f"  metric {number} of {len(metrics)}: {name}")
-        yield evaluator.evaluate(entries[name], metric)
+        line = f"  metric {number} of {len(metrics)}: {name}"
+        report(line)
+        with remind(announce, line):
+            result = evaluator.evaluate(entries[name], metric)
+        yield result
 
 
 def default_sample_count(data: Data, split: str) -> int:

@@ -53,7 +53,11 @@ class TrainedClassifier(Sampler):
 
     def log_posteriors(self, data: Tree) -> Tensor:
         """log p(class | data), (batch, classes)."""
-        return self.model.classify(self.embed(data)).log_softmax(1)
+        return self.log_posteriors_of(self.embed(data))
+
+    def log_posteriors_of(self, features: Tensor) -> Tensor:
+        """The same from the features of :meth:`embed`."""
+        return self.model.classify(features).log_softmax(1)
 
     def log_prob(self, batch: Batch) -> Tensor:
         """log p(label | data) of each row's own label, (batch,): a likelihood of labels, not of data."""

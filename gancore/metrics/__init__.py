@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         subsampling_interval,
         t_interval,
     )
-    from gancore.metrics.metric import Control
+    from gancore.metrics.metric import Control, once
     from gancore.metrics.scores import class_counts, posteriors
     from gancore.models.pretrained_weights import PretrainedWeights, weights_path
 
@@ -73,6 +73,7 @@ __all__ = [
     "kmeans_centres",
     "mean_interval",
     "nearest",
+    "once",
     "outcomes_for",
     "posteriors",
     "subsampling_interval",

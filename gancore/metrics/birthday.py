@@ -31,7 +31,7 @@ from torch import Tensor
 from gancore.errors import ConfigError, DataError
 from gancore.metrics.distances import distance_chunks
 from gancore.metrics.intervals import TAIL
-from gancore.metrics.metric import Interval, Metric, MetricInputs
+from gancore.metrics.metric import Interval, Metric, MetricInputs, once
 
 QUANTILE = 0.1
 """Quantile of the distances of real rows to the nearest different row: up to a tenth may have near
@@ -100,6 +100,7 @@ def count_neighbours_within(x: Tensor, thresholds: tuple[float, ...]) -> list[Te
     return counts
 
 
+@once
 def count_collisions(inputs: MetricInputs) -> Collisions:
     fake, real = inputs.fake.require_features(), inputs.real.require_features()
     if min(len(fake), len(real)) < 2:

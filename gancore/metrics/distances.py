@@ -30,17 +30,21 @@ class DistanceChunk(NamedTuple):
 
 
 def distance_chunks(x: Tensor, y: Tensor, entries: int = CHUNK_ENTRIES) -> Iterator[DistanceChunk]:
-    """|x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 x_i . y_j in float64, about the mean of y; rows of x chunked."""
+    """|x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 x_i . y_j in float64, about the mean of y; rows of x chunked.
+
+    A chunk holds until the next one, which is written in its place: small results that are kept between
+    separate allocations would fragment the heap by as much as the matrix of all distances.
+    """
     centre = y.double().mean(0)
     y = y.double() - centre
     y_norms = y.square().sum(1)
     height = max(1, entries // max(len(y), 1))
+    squared, tolerance = y.new_empty(2, min(height, len(x)), len(y))
     for start in range(0, len(x), height):
         part = x[start : start + height].double() - centre
-        norms = part.square().sum(1, keepdim=True) + y_norms
-        yield DistanceChunk(
-            start, torch.addmm(norms, part, y.T, alpha=-2).clamp_min_(0), norms.mul_(ROUNDING)
-        )
+        norms = torch.add(part.square().sum(1, keepdim=True), y_norms, out=tolerance[: len(part)])
+        torch.addmm(norms, part, y.T, alpha=-2, out=squared[: len(part)])
+        yield DistanceChunk(start, squared[: len(part)].clamp_min_(0), norms.mul_(ROUNDING))
 
 
 # Nearest rows. Products of matrices in float32 select candidates, with a bound of their error; differences in
@@ -151,7 +155,8 @@ def _nearest_in_float64(
     x: Tensor, y: Tensor, k: int, own: Tensor, exclude_self: bool, entries: int
 ) -> tuple[Tensor, Tensor]:
     """``own`` (n): the number of each row of x in y, which ``exclude_self`` leaves out."""
-    parts = []
+    distances = torch.empty(len(x), k, dtype=torch.float64, device=x.device)
+    nearest_rows = torch.empty(len(x), k, dtype=torch.int64, device=x.device)
     for chunk in distance_chunks(x, y, entries):
         squared, rows = chunk.squared, slice(chunk.start, chunk.start + len(chunk.squared))
         if exclude_self:
@@ -160,6 +165,5 @@ def _nearest_in_float64(
         part = x[rows].double()
         columns = [(part - y[column].double()).norm(dim=1) for column in indices.unbind(1)]
         values, order = torch.stack(columns, 1).sort(stable=True, dim=1)
-        parts.append((values, indices.gather(1, order)))
-    values, indices = (torch.cat(chunked) for chunked in zip(*parts, strict=True))
-    return values, indices
+        distances[rows], nearest_rows[rows] = values, indices.gather(1, order)
+    return distances, nearest_rows

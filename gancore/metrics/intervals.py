@@ -129,6 +129,7 @@ def subsampling_interval(
     min_rows: int = 8,
     share_of: Literal["fake", "real"] | None = None,
     minimum: float = -math.inf,
+    reduce_to: Literal["features", "log_posteriors"] | None = None,
 ) -> Callable[[MetricInputs], Interval]:
     """Subsets without replacement, Politis and Romano 1994; the interval covers the expectation at this n.
 
@@ -137,33 +138,36 @@ def subsampling_interval(
     *their own* mean, so a bias that depends on n (as every k-NN metric has) does not move the interval.
     Valid if the value is approximately normal with an error of order n^-1/2 and if the spread times sqrt(n)
     at b rows is about that at n; the variance of a part of order h in the rows comes out too large by (1 -
-    f^h) / (1 - f), at most a third at f = 1/4, never too small. The rows of ``train`` are fixed.
+    f^h) / (1 - f), at most a third at f = 1/4, never too small; of an error that falls as n^-r, r < 1/2, too
+    small by f^(1 - 2r), so take f near 1. The rows of ``train`` are fixed.
 
     ``share_of``: the value is a share of those rows, so the interval stays within [0, 1] and is never
     narrower than a binomial one with two more of each outcome, since all subsets may agree by chance.
-    ``minimum``: the smallest possible value; the interval does not go below it.
+    ``minimum``: the smallest possible value; the interval does not go below it. ``reduce_to``: all that
+    ``compute`` reads of the rows, so that subsets copy nothing else.
     """
 
     def interval(inputs: MetricInputs) -> Interval:
         n, m = len(inputs.fake), len(inputs.real)
-        f = max(fraction, min_rows / min(n, m))
-        if f > 0.5:
+        if min_rows > 0.5 * min(n, m):
             raise ConfigError(
                 f"an interval by subsampling needs more than {n} samples and {m} real rows",
                 f"give at least {2 * min_rows} of each",
             )
+        f = max(fraction, min_rows / min(n, m))
         b = round(f * n), round(f * m)
-        sorted_rows = inputs.sorted_by_content()
+        value = compute(inputs)  # before those of subsets: it may be known by :func:`once`
+        sorted_rows = (inputs.reduced_to(reduce_to) if reduce_to else inputs).sorted_by_content()
         values = [compute(sorted_rows.subsample(*b, inputs.key / "subset" / i)) for i in range(draws)]
-        value, error = compute(inputs), subsample_error(torch.tensor(values, dtype=torch.float64), f)
+        error = subsample_error(torch.tensor(values, dtype=torch.float64), f)
         method = (
             f"{draws} subsets of {b[0]} and {b[1]} rows without replacement; of the expectation at this n"
         )
-        if share_of is None:
-            low, high, _ = t_interval(value, error, draws - 1, method)
-            return Interval(max(low, minimum), high, method)
-        error = max(error, binomial_error(value, n if share_of == "fake" else m))
+        if share_of is not None:
+            error = max(error, binomial_error(value, n if share_of == "fake" else m))
         low, high, _ = t_interval(value, error, draws - 1, method)
+        if share_of is None:
+            return Interval(max(low, minimum), high, method)
         return Interval(max(low, 0.0), min(high, 1.0), method)
 
     return interval

@@ -1,7 +1,7 @@
 """Kernel distances: unbiased squared MMD over all pairs, of a cubic kernel (KID) and of a Gaussian one (KAD).
 
 Binkowski et al. 2018 use the cubic kernel, Chung et al. 2025 (section 3) the Gaussian whose bandwidth is the
-median distance between rows of the reference. Pairs are summed by blocks, so that the matrix of all pairs is
+median distance between rows of the reference. Pairs are summed by tiles, so that the matrix of all pairs is
 never in memory and no subsets are needed; KID in the literature is the mean of the same estimate over small
 subsets: the same expectation, more noise. KAD in the literature is this times a constant, on features of
 another network; other features and another constant give other numbers.
@@ -10,18 +10,20 @@ another network; other features and another constant give other numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, sqrt
+from functools import partial
+from math import inf, isqrt, sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gancore.errors import ConfigError, DataError
-from gancore.metrics.distances import CHUNK_ENTRIES
 from gancore.metrics.intervals import caveat_few_rows, heavy_tail_caveat, t_quantile
 from gancore.metrics.metric import Interval, Metric, MetricInputs, once
 from gancore.random import evaluation_key
 
+TILE_ENTRIES = 512 * 512
+"""Entries of a tile of a kernel matrix: 2 MB in float64, which a processor's cache holds."""
 BANDWIDTH_ROWS = 2000
 """Rows of the reference from whose pairs the median distance is computed."""
 
@@ -69,25 +71,34 @@ def gaussian_for(real: Tensor) -> Kernel:
 
 
 def sum_kernel(
-    x: Tensor, y: Tensor, same: bool = False, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic
+    x: Tensor, y: Tensor, same: bool = False, entries: int = TILE_ENTRIES, kernel: Kernel = cubic
 ) -> PairSums:
     """Sums of the kernel between all rows, in float64. ``same``: x is y, and no row is paired with itself.
 
-    All blocks use one buffer: separate allocations can fragment the heap by as much as the matrix of all
-    pairs.
+    The matrix is computed in square tiles, one at a time in one buffer: separate allocations can fragment
+    the heap by as much as the matrix of all pairs. Of two tiles that are each other's transpose, where x is
+    y, one is computed.
     """
-    height = max(1, entries // max(len(y), 1))
-    y = y.double()
+    y, side = y.double(), max(1, isqrt(entries))
     rows, columns, squares = y.new_zeros(len(x)), y.new_zeros(len(y)), y.new_zeros(())
-    buffer = y.new_empty(min(height, len(x)), len(y))
-    for start in range(0, len(x), height):
-        part = x[start : start + height].double()
-        block = kernel(part, y, buffer[: len(part)])
-        if same:
-            block.diagonal(start).zero_()
-        rows[start : start + height] = block.sum(1)
-        columns += block.sum(0)
-        squares += block.square_().sum()
+    buffer = y.new_empty(side * side)
+    for top in range(0, len(x), side):
+        part = x[top : top + side].double()
+        across = slice(top, top + len(part))
+        for left in range(top if same else 0, len(y), side):
+            other = y[left : left + side]
+            down = slice(left, left + len(other))
+            tile = kernel(part, other, buffer[: len(part) * len(other)].view(len(part), len(other)))
+            if same and left == top:
+                tile.fill_diagonal_(0)
+            of_rows, of_columns = tile.sum(1), tile.sum(0)
+            rows[across] += of_rows
+            columns[down] += of_columns
+            mirrored = same and left > top
+            if mirrored:
+                rows[down] += of_columns
+                columns[across] += of_rows
+            squares += tile.square_().sum() * (2 if mirrored else 1)
     return PairSums(rows, columns, squares)
 
 
@@ -100,12 +111,17 @@ class KernelSums(NamedTuple):
 
 
 def kernel_sums(
-    real: Tensor, fake: Tensor, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic
+    real: Tensor,
+    fake: Tensor,
+    entries: int = TILE_ENTRIES,
+    kernel: Kernel = cubic,
+    within_real: PairSums | None = None,
 ) -> KernelSums:
+    """``within_real``: the sums over the real rows, if they are known."""
     if min(len(real), len(fake)) < 2:
         raise ConfigError("fewer than 2 rows have no pairs", "give 2 or more samples of each set")
     return KernelSums(
-        sum_kernel(real, real, True, entries, kernel),
+        within_real or sum_kernel(real, real, True, entries, kernel),
         sum_kernel(fake, fake, True, entries, kernel),
         sum_kernel(real, fake, False, entries, kernel),
     )
@@ -176,10 +192,16 @@ def _mmd_metric(
 ) -> Metric:
     """``kernel_for``: the kernel for a reference (m, d)."""
 
+    @partial(once, part=lambda inputs: inputs.real)  # controls and subsets of samples have the same
+    def of_reference(inputs: MetricInputs) -> tuple[Kernel, PairSums]:
+        real = inputs.real.sorted_features(inputs.device)
+        kernel = kernel_for(real)
+        return kernel, sum_kernel(real, real, True, kernel=kernel)
+
     @once
     def cached_sums(inputs: MetricInputs) -> KernelSums:
-        real, fake = inputs.feature_pair()
-        return kernel_sums(real, fake, kernel=kernel_for(real))
+        kernel, within_real = of_reference(inputs)
+        return kernel_sums(*inputs.feature_pair(), kernel=kernel, within_real=within_real)
 
     return Metric(
         lambda inputs: mmd2(cached_sums(inputs)),

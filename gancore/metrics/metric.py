@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -93,13 +93,16 @@ class SampleSet:
 
     def content_order(self) -> Tensor:
         """Row numbers (n) in the order of the features, else of the posteriors, else of the samples."""
+        return self._content_order
+
+    @cached_property
+    def _content_order(self) -> Tensor:
         available = (self.features, self.log_posteriors, *tree_leaves(self.samples))
         return content_order(next(rows for rows in available if rows is not None))
 
     def sorted_features(self, device: torch.device = CPU) -> Tensor:
         """The features (n, d) in the order of their content. Raises ConfigError: none were extracted."""
-        features = self.require_features()
-        return features[content_order(features)].to(device)
+        return self.require_features()[self.content_order()].to(device)
 
 
 @dataclass(frozen=True)
@@ -273,20 +276,23 @@ def on_features(function: Callable[[Tensor, Tensor], float]) -> Callable[[Metric
     return lambda inputs: function(*inputs.feature_pair())
 
 
-def once(function: Callable[[MetricInputs], T]) -> Callable[[MetricInputs], T]:
+def once(
+    function: Callable[[MetricInputs], T], part: Callable[[MetricInputs], object] = lambda inputs: inputs
+) -> Callable[[MetricInputs], T]:
     """Caches the result for the last inputs, so that value, interval and details compute it once.
 
-    Only as long as those inputs exist.
+    Only as long as those inputs exist. ``part``: the part of the inputs on which the result depends.
     """
-    last: list[tuple[weakref.ref[MetricInputs], T]] = []
+    last: list[tuple[weakref.ref[object], T]] = []
 
     @wraps(function)
     def cached(inputs: MetricInputs) -> T:
+        known = part(inputs)
         for previous, result in last[-1:]:
-            if previous() is inputs:
+            if previous() is known:
                 return result
         result = function(inputs)
-        last[:] = [(weakref.ref(inputs), result)]
+        last[:] = [(weakref.ref(known, lambda _: last.clear()), result)]
         return result
 
     return cached

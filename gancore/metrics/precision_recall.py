@@ -34,6 +34,12 @@ from gancore.random import Key
 
 PRECISION_K = 3
 DENSITY_K = 5
+DENSITY_FRACTION = 3 / 4
+"""Share of the rows in each subset of density's interval. In many dimensions the balls of a few outlying rows
+hold most samples, and the error falls more slowly than n^-1/2. At d = 64, 2,000 samples and 300 real rows
+subsets of half of the rows give 0.82 of it, and 178 of 200 intervals covered the expectation; of three
+quarters 189.
+"""
 
 
 def radii(x: Tensor, k: int, entries: int = CHUNK_ENTRIES) -> Tensor:
@@ -72,15 +78,15 @@ def _knn_metric(
     caveat: Callable[[MetricInputs], str],
     **facts: Any,
 ) -> Metric:
-    compute = on_features(function)
+    compute = once(on_features(function))
     interval = subsampling_interval(
-        compute, fraction, draws=25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0
+        compute, fraction, 25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0, reduce_to="features"
     )
     return Metric(
         compute,
         "share" if share_of else "ratio",
         higher_is_better=True,
-        interval=lambda inputs: interval(inputs.reduced_to("features")),
+        interval=interval,
         requires=frozenset({"features"}),
         caveat=caveat,
         **facts,
@@ -101,7 +107,7 @@ recall_metric = _knn_metric(
 everything.
 """
 density_metric = _knn_metric(
-    density, 1 / 2, None, CAVEAT, kind="fidelity", insensitive_to=INSENSITIVE_TO_REPEATS, ideal=1.0
+    density, DENSITY_FRACTION, None, CAVEAT, kind="fidelity", insensitive_to=INSENSITIVE_TO_REPEATS, ideal=1.0
 )
 """Density of real rows around samples: 1 on average for equal distributions, more for samples in their
 middle.

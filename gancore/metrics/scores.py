@@ -19,7 +19,7 @@ from gancore.data.dataset import Batch, Data, Spec, TensorView
 from gancore.digests import digest_json, digest_tensors
 from gancore.errors import ConfigError
 from gancore.metrics.intervals import TAIL, clopper_pearson, mean_interval, subsampling_interval, t_quantile
-from gancore.metrics.metric import Interval, Metric, MetricInputs, SampleSet
+from gancore.metrics.metric import Interval, Metric, MetricInputs, SampleSet, once
 from gancore.random import Key
 from gancore.trees import tree_map, tree_slice
 
@@ -279,6 +279,7 @@ def class_share_ratios(inputs: MetricInputs) -> Tensor:
     return fake / real.clamp_min(1 / len(inputs.real))
 
 
+@once
 def min_share_ratio(inputs: MetricInputs) -> float:
     """The smallest ratio of a common class, at most 1."""
     common = _common_classes(inputs)
@@ -301,12 +302,11 @@ def _scarcest_details(inputs: MetricInputs) -> Mapping[str, Any]:
     }
 
 
-_scarcest_interval = subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0)
 scarcest_class = Metric(
     compute=min_share_ratio,
     unit="of its share",
     higher_is_better=True,
-    interval=lambda inputs: _scarcest_interval(inputs.reduced_to("log_posteriors")),
+    interval=subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0, reduce_to="log_posteriors"),
     details=_scarcest_details,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse", "noise"}),

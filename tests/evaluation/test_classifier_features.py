@@ -54,6 +54,7 @@ def test_it_gives_the_last_layer_of_the_classifier_that_the_workbench_trains():
     assert torch.equal(seen, model.first(ROWS)) and not seen.requires_grad
     said = features.log_posteriors(ROWS, SPEC)
     assert torch.equal(said, model.last(model.first(ROWS)).log_softmax(1)) and not said.requires_grad
+    assert all(map(torch.equal, features.embed_and_classify(ROWS, SPEC), (seen, said)))
 
 
 def test_its_digest_hangs_on_the_weights_and_on_what_the_source_is():

@@ -181,6 +181,27 @@ def test_of_real_rows_they_are_made_once_and_of_samples_each_time(pipeline):
     assert pipeline.features.seen == [10, 10, 10]
 
 
+def test_an_extractor_that_classifies_too_passes_over_the_samples_once(pipeline):
+    class Both(Counting):
+        classes = ("low", "high")
+
+        def log_posteriors(self, samples: Tensor, spec: Spec) -> Tensor:
+            return torch.cat([samples[:, :1], -samples[:, :1]], 1).log_softmax(1)
+
+        def embed_and_classify(self, samples: Tensor, spec: Spec) -> tuple[Tensor, Tensor]:
+            return self.embed(samples, spec), self.log_posteriors(samples, spec)
+
+    x, both = Key.of("x").normal(CHUNK_ROWS + 5, 4), Both()
+    pipeline.features = pipeline.classifier = both
+    together = pipeline.extract(Batch(x), cache=False)
+    assert both.seen == [CHUNK_ROWS, 5]
+    assert torch.equal(together.log_posteriors, both.log_posteriors(x, Spec({})))
+    kept = [pipeline.extract(Batch(x), cache=True) for _ in range(2)]
+    assert both.seen == 2 * [CHUNK_ROWS, 5]
+    assert all(torch.equal(one.features, together.features) for one in kept)
+    assert all(torch.equal(one.log_posteriors, together.log_posteriors) for one in kept)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"!" + b[41:], lambda b: b * 2]
 )

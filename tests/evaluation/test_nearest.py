@@ -1,5 +1,8 @@
 """Nearest rows by products in float32 with a bound, beside all differences in float64."""
 
+import resource
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -80,3 +83,18 @@ def test_few_rows_are_checked_where_rows_are_apart():
     x, y = WORLDS["random"]
     (chunk,) = distances._lower_bounds(x, y, False, 10**6)
     assert distances._candidates(chunk, 1)[1].sum() < 1.5 * len(x)
+
+
+def test_a_search_holds_one_block_of_distances():
+    """Small results kept between freed blocks would fragment the heap by all distances, 512 MB."""
+    from forks import Fork
+
+    x = normal(8000, 2, 1)
+    nearest(x[:500], x, 4)
+
+    def grow() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        nearest(x, x, 4, exclude_self=True)
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before > 150_000)
+
+    assert Fork(Path.cwd(), grow, Path("/dev/null")).join() == 0

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from gancore.progress import (
     format_seconds,
     line_parts,
     open_progress,
+    remind,
 )
 
 SCALARS = {
@@ -310,3 +312,22 @@ def test_a_program_without_streams_shows_nothing():
     progress = open_progress("plain", None)
     progress.note("nobody reads this")
     progress.close("done")
+
+
+def test_long_work_is_named_with_its_time_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gancore.progress.FIRST_REMINDER_SECONDS", 0.01)
+    lines: list[str] = []
+    third = threading.Event()
+
+    def announce(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 3:
+            third.set()
+
+    with pytest.raises(ZeroDivisionError), remind(announce, "metric 4 of 31: kid"):
+        assert third.wait(10)
+        raise ZeroDivisionError
+    ended = len(lines)
+    assert set(lines) == {"metric 4 of 31: kid, 0s"}
+    time.sleep(0.05)
+    assert len(lines) == ended

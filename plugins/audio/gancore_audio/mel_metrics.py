@@ -23,6 +23,7 @@ from gancore.metrics import (
     frechet_metric,
     mean_interval,
     nearest,
+    once,
     subsampling_interval,
     t_interval,
 )
@@ -31,6 +32,8 @@ from gancore_audio.mel import default_win_length, log_mel
 FLOOR_DB = -60.0
 """Lower limit of spectra in metrics: otherwise digital silence against inaudible noise would dominate."""
 MOMENT_BANDS = 32
+MAX_KEPT_VALUES = 32_000_000
+"""Values of the largest set whose spectra are kept: they have about as many, 4 bytes each."""
 ROWS_AT_ONCE = 512
 """Sounds whose distances to all later ones are summed at once."""
 
@@ -44,6 +47,17 @@ def log_mel_spectra(
 ) -> Tensor:
     """Log-mel spectrograms of (n, 1, time) in dB, at least ``floor_db``: (n, bands, frames), float64."""
     return log_mel(waveforms.flatten(1), sample_rate_hz, bands, hop=hop).clamp_min(floor_db).double()
+
+
+def spectra_of_set(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
+    """:func:`log_mel_spectra` by default settings, once for all metrics unless the set is large."""
+    if waveforms.numel() > MAX_KEPT_VALUES:
+        return log_mel_spectra(waveforms, sample_rate_hz)
+    return describe_rows(_float32_spectra, waveforms, sample_rate_hz).double()
+
+
+def _float32_spectra(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
+    return log_mel_spectra(waveforms, sample_rate_hz).float()
 
 
 def spectrum_distance(spectra: Tensor, reference: Tensor) -> float:
@@ -111,11 +125,11 @@ def describe_rows(
     digests = _row_digests(waveforms)
     key = (describe, sample_rate_hz, waveforms.shape[1:], waveforms.dtype)
     for known in [known for known in _described_sets if known.key == key]:
-        rows = [known.row_of[digest] for digest in digests if digest in known.row_of]
         if known.row_digests == digests:
             _described_sets.remove(known)
             _described_sets.append(known)
             return known.described
+        rows = [known.row_of[digest] for digest in digests if digest in known.row_of]
         if len(rows) == len(digests):
             return known.described[torch.tensor(rows, dtype=torch.int64)]
     described = describe(waveforms, sample_rate_hz)
@@ -163,7 +177,7 @@ def rms_interval(fake: Tensor, real: Tensor) -> Interval:
 
 
 def _mean_spectra(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
-    return log_mel_spectra(waveforms, sample_rate_hz).mean(2)
+    return spectra_of_set(waveforms, sample_rate_hz).mean(2)
 
 
 def _distance(inputs: MetricInputs) -> float:
@@ -186,7 +200,7 @@ def _mean_distances_of_sets(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=4)
 def _mean_distances(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
-    return mean_pairwise_distances(log_mel_spectra(waveforms, sample_rate_hz))
+    return mean_pairwise_distances(spectra_of_set(waveforms, sample_rate_hz))
 
 
 def _diversity(inputs: MetricInputs) -> float:
@@ -252,6 +266,7 @@ def nearest_train_distance(x: Tensor, train: Tensor) -> Tensor:
     return nearest(x, train, 1)[0][:, 0]
 
 
+@once
 def _with_spectrograms(inputs: MetricInputs) -> MetricInputs:
     return with_features(inputs, rms_spectrogram)
 
@@ -261,6 +276,7 @@ def _with_train_spectrograms(inputs: MetricInputs) -> MetricInputs:
     return replace(_with_spectrograms(inputs), train=replace(inputs.train, features=train))
 
 
+@once
 def _mean_self(inputs: MetricInputs) -> float:
     return float(nearest_other_distance(require_features(inputs.fake)).mean())
 
@@ -306,8 +322,8 @@ mel_self = Metric(
     lambda inputs: _mean_self(_with_spectrograms(inputs)),
     unit="dB RMS a cell",
     higher_is_better=True,
-    interval=lambda inputs: subsampling_interval(_mean_self, draws=20)(
-        _with_spectrograms(inputs).reduced_to("features")
+    interval=lambda inputs: subsampling_interval(_mean_self, draws=20, reduce_to="features")(
+        _with_spectrograms(inputs)
     ),
     details=_self_details,
     insensitive_to=frozenset({"noise"}),

@@ -6,13 +6,20 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from scipy.stats import binom, wasserstein_distance
 from torch import Tensor
 
 from gancore import ConfigError, Interval, Metric, MetricInputs
 from gancore.metrics import TAIL, clopper_pearson, mean_interval, subsampling_interval
 from gancore_audio.diagnosis import comb_energies, find_level_faults
-from gancore_audio.mel_metrics import log_mel_spectra, require_features, rms_interval, with_features
+from gancore_audio.mel_metrics import (
+    describe_rows,
+    require_features,
+    rms_interval,
+    spectra_of_set,
+    with_features,
+)
 
 PerExample = Callable[[Tensor], Tensor]
 """Waveforms (n, 1, time) to a number for each, (n)."""
@@ -20,7 +27,7 @@ PerExample = Callable[[Tensor], Tensor]
 
 def band_powers(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """Mean over time of the power in 64 mel bands, each cell at least -60 dB: (n, 64)."""
-    return (10 ** (log_mel_spectra(waveforms, sample_rate_hz) / 10)).mean(2)
+    return (10 ** (spectra_of_set(waveforms, sample_rate_hz) / 10)).mean(2)
 
 
 def long_term_distance(inputs: MetricInputs) -> float:
@@ -43,13 +50,18 @@ def _long_term_interval(inputs: MetricInputs) -> Interval:
 
 def comb_shares(waveforms: Tensor) -> dict[int, Tensor]:
     """Energy on the multiples of rate / 4^k above that of their neighbours, % of the sound's: (n) by 4^k."""
+    by_period = describe_rows(_shares_by_period, waveforms, 0)  # (n, periods), at any rate
+    return {4**k: shares for k, shares in enumerate(by_period.unbind(1), start=1)}
+
+
+def _shares_by_period(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     found = comb_energies(waveforms)
     if not found:
         raise ConfigError(
             f"checkerboard needs at least 256 samples per sound, these have {waveforms.shape[-1]}",
             "set data.length to 256 or more",
         )
-    return {comb.period: 100 * (comb.line - comb.floor).double() for comb in found}
+    return torch.stack([100 * (comb.line - comb.floor).double() for comb in found], 1)
 
 
 def strongest_comb(waveforms: Tensor) -> float:
