@@ -18,7 +18,9 @@ import shlex
 import struct
 import subprocess
 import sys
+import tomllib
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,11 @@ FILE = re.compile(r"# ([\w.-]+/[\w./-]+|[\w-]+\.(?:yaml|toml|py))\n")
 TINY = ["train.steps=2", "logging.preview_samples=2", "validation.samples=8", "model.batch_size=4"]
 TINY_COMPARISON = {"steps": 2, "seeds": 1, "n": 16, "metrics": ["frechet"], "jobs": 1}
 DOERS = ("cat", "dog", "bird", "king", "boat", "tree", "wolf", "cook", "moon", "girl")
+OWN_RUNS = {
+    "runs/first": "--domain audio --set model.conditional=true",
+    "runs/ring": "--domain synthetic",
+}
+"""Runs that documents speak of, and how they are made where a document does not."""
 TINY_AUDIO = [*TINY, "data.sample_rate_hz=8000", "data.length=1024", "model.width=2"]
 
 
@@ -49,8 +56,15 @@ def play(document: Path) -> None:
     make_judges_tiny()
     make_comparisons_tiny()
     make_sweeps_tiny()
-    if "runs/first" in text and "--out runs/first" not in text:
-        command("gancore train --domain audio --out runs/first --set model.conditional=true --quiet")
+    played = "".join(body for _, body in BLOCK.findall(text))
+    for run, options in OWN_RUNS.items():
+        if re.search(rf"{run}(?![\w-])", played) and f"--out {run}" not in played:
+            command(f"gancore train {options} --out {run} --quiet")
+    with local_models() if "hub:ada/" in played else contextlib.nullcontext():
+        play_blocks(document, text)
+
+
+def play_blocks(document: Path, text: str) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     for kind, body in BLOCK.findall(text):
         place = FILE.match(body)
@@ -104,6 +118,18 @@ def make_graph(path: Path) -> None:
     """Sixty nodes in a ring, each joined to three others."""
     edges = [(node, (node + step) % 60) for node in range(60) for step in (1, 2, 7)]
     path.write_text("".join(f"{one} {other}\n" for one, other in edges))
+
+
+@contextlib.contextmanager
+def local_models() -> Iterator[None]:
+    """In place of the hub: one on this machine, and a cache of its own."""
+    from hub_server import local_hub
+    from huggingface_hub import constants
+
+    with local_hub() as hub:
+        os.environ |= {"HF_ENDPOINT": hub.address, "HF_TOKEN": "secret"}
+        constants.HF_HUB_CACHE = os.path.abspath("hub")
+        yield
 
 
 def make_training_tiny() -> None:
@@ -269,12 +295,16 @@ def check(words: list[str]) -> None:
         case ["pip", "install", *pins, "--index-url", _]:
             if set(pins) <= set((ROOT / "constraints.txt").read_text().splitlines()):
                 return
+        case ["pip", "install", named] if re.fullmatch(r"gancore\[[\w,]+\]", named):
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            if set(named[8:-1].split(",")) <= extras.keys():
+                return
         case ["docker", "build", "-t", "gancore", "-f", file, "dist"] if (ROOT / file).exists():
             return
         case ["docker", "run", "--rm", "-v", "gancore:/data", "gancore", *inside]:  # its entry point
             return gancore(inside)
-        case ["python", script] if Path(script).is_file():  # which the document has written
-            subprocess.run([sys.executable, script], check=True)
+        case ["python", script, *rest] if Path(script).is_file():  # which the document has written
+            subprocess.run([sys.executable, script, *rest], check=True)
             return
         case ["python", script, *_]:
             if (ROOT / script).is_file():

@@ -12,6 +12,8 @@ import soundfile
 import torch
 from gancore_audio.config import AudioConfig
 from gancore_audio.dataset import open_audio
+from hub_data import open_in_process, repository_files
+from hub_server import local_hub
 from pyarrow import parquet
 from tars import write_tar
 
@@ -85,3 +87,15 @@ def test_shards_give_the_samples_labels_and_splits_of_a_folder(tmp_path, form):
     if form != "zip":
         skipped = {line.split(":")[0].rpartition("/")[2].strip() for line in shards.summary}
         assert BROKEN.keys() <= skipped
+
+
+@pytest.mark.slow
+def test_a_data_set_of_the_hub_is_that_of_its_shards(tmp_path):
+    lay_out("parquet", tmp_path / "local")
+    local = opened(tmp_path / "local")
+    with local_hub() as hub:
+        hub.add("datasets/ada/sounds", repository_files(tmp_path / "local"))
+        address = {"HF_ENDPOINT": hub.address}
+        lines = open_in_process("audio", "hub:ada/sounds", tmp_path, {"length": 512}, **address)
+    assert lines[-2].startswith(str([len(local.view(split)) for split in SPLITS]))
+    assert lines[-1] == "['a', 'b'] ada/sounds none stated"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow
@@ -16,6 +13,7 @@ import torch
 from gancore_image.config import ImageConfig
 from gancore_image.dataset import open_images
 from gancore_image.sources import SOURCES
+from hub_data import open_in_process, repository_files
 from hub_server import local_hub
 from PIL import Image
 from pyarrow import parquet
@@ -161,44 +159,17 @@ def test_the_model_of_a_stranger_asks_no_other_machine(tmp_path):
             gancore.evaluate(model, n=16)
 
 
-PROGRAM = """
-import sys
-from gancore_image.config import ImageConfig
-from gancore_image.dataset import open_images
-from gancore_image.sources import SOURCES
-from gancore.data.sources import resolve_source
-from gancore.errors import GancoreError
-try:
-    source = resolve_source(sys.argv[1], SOURCES, None, print, reads_shards=True)
-    data = open_images(source, ImageConfig())
-    print([len(data.view(split)) for split in ("train", "valid", "test")], data.fingerprint)
-    print(data.spec["classes"], data.spec["source"], data.spec["licence"])
-except GancoreError as error:
-    print("error:", error)
-"""
-
-
 @pytest.mark.slow
 def test_a_data_set_of_the_hub_is_downloaded_once_and_then_read_offline(tmp_path):
     """The library datasets against a hub on this machine, then without one."""
 
     def run(name: str, **environment: str) -> list[str]:
-        known = {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_TELEMETRY": "1", **environment}
-        command = [sys.executable, "-c", PROGRAM, name]
-        done = subprocess.run(command, env=os.environ | known, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    def parquet_bytes(split: str) -> bytes:
-        file = io.BytesIO()
-        parquet.write_table(table(split), file)
-        return file.getvalue()
+        return open_in_process("image", name, tmp_path, **environment)
 
     card = b"---\nlicense: cc0-1.0\n---\n# Pets\n"
-    files = {f"data/{split}-00000-of-00001.parquet": parquet_bytes(split) for split in ("train", "val")}
     lay_out("parquet", tmp_path / "local")
     with local_hub() as hub:
-        hub.add("datasets/ada/pets", {"README.md": card, **files})
+        hub.add("datasets/ada/pets", {"README.md": card, **repository_files(tmp_path / "local")})
         online = run("hub:ada/pets", HF_ENDPOINT=hub.address)
         assert any("cc0-1.0" in line and "MB" in line for line in online)
         assert run("hub:ada/nothing", HF_ENDPOINT=hub.address)[-1].startswith("error: hub:ada/nothing")

@@ -10,6 +10,8 @@ import pytest
 from gancore_text.config import TextConfig
 from gancore_text.dataset import open_text
 from gancore_text.sources import SOURCES
+from hub_data import open_in_process, repository_files
+from hub_server import local_hub
 from pyarrow import ipc, parquet
 from refusals import refused
 from tars import write_tar
@@ -82,6 +84,19 @@ def test_shards_give_the_texts_labels_and_splits_of_lines(tmp_path, form):
         assert rows(opened("memory://texts/*", label_column="kind")) == expected
     finally:
         memory.rm("/texts", recursive=True)
+
+
+@pytest.mark.slow
+def test_a_data_set_of_the_hub_is_that_of_its_shards(tmp_path):
+    lay_out("parquet", tmp_path / "local")
+    local = opened(tmp_path / "local", label_column="kind")
+    with local_hub() as hub:
+        hub.add("datasets/ada/lines", repository_files(tmp_path / "local"))
+        settings = {"label_column": "kind", "min_count": 1}
+        address = {"HF_ENDPOINT": hub.address}
+        *_, sizes, facts = open_in_process("text", "hub:ada/lines", tmp_path, settings, **address)
+    assert sizes.startswith(str([len(local.view(split)) for split in ("train", "valid", "test")]))
+    assert facts == "['even', 'odd'] ada/lines none stated"
 
 
 def test_shards_named_after_splits_are_these(tmp_path):
