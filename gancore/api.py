@@ -81,7 +81,8 @@ def train(
             ``"auto"``, the newest unfinished run with this configuration and these data, otherwise a new run.
         devices: the number of processes. Each computes a part of every batch, on an accelerator of its own if
             there are any. A script that sets it needs ``if __name__ == "__main__":`` around its code.
-        init_from: a run, a model folder, or the name of a model, from whose weights training starts.
+        init_from: a run, a model folder, or the name of a model, from whose weights training starts. Its
+            recipe and the settings of its network are kept where no setting here says otherwise.
         force: resume although the configuration has changed.
         progress: how progress is shown: ``"live"``, ``"plain"``, ``"json"`` or ``"none"``.
         strict_plugins: raise the first error of a plugin.
@@ -104,7 +105,9 @@ def train(
         origin = None if init_from is None else find_weights(init_from, progress_printer(quiet=False))
         rows = array_source(settings["data"]) if is_array(settings.get("data")) else None
         train_settings = settings if rows is None else {**settings, "data": rows.name}
-        run, config = _resolve_run(domain, _expand(out), resume, _expand(data_root), train_settings)
+        run, config = _resolve_run(
+            domain, _expand(out), resume, _expand(data_root), {**train_settings, "init_from": origin}
+        )
         if rows is not None:
             write_rows(run, config, rows, force)
         return TrainJob(run, config, _expand(data_root), origin, force, progress, strict_plugins)

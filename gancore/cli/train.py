@@ -77,9 +77,9 @@ def train(
 ) -> None:
     """Train a model.
 
-    Later layers of the configuration override earlier ones: defaults, --config, flags, --set. Give at most
-    one of --steps, --samples and --time; the default is the budget of the recipe. With --resume RUN, the
-    budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current
+    Later layers of the configuration override earlier ones: defaults, the network of --init-from, --config,
+    flags, --set. Give at most one of --steps, --samples and --time; the default is the budget of the recipe.
+    With --resume RUN, the budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current
     step and save a checkpoint; a second Ctrl-C interrupts at once.
     """
     settings: dict[str, Any] = {
@@ -96,7 +96,7 @@ def train(
         "deterministic": deterministic or None,
     }
     if print_config:
-        return _print_config(domain, settings, resume, strict_plugins)
+        return _print_config(domain, {**settings, "init_from": init_from}, resume, strict_plugins)
     from gancore import api
 
     settings |= {

@@ -209,7 +209,7 @@ def restored(setup: TrainingSetup) -> Iterator[None]:
                 tensor.copy_(value)
 
 
-def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
+def initialize_from(setup: TrainingSetup, path: Path, spec: Spec, advice: str) -> str:
     """Load every tensor of a run or model whose name and shape fit; returns a line that says what was loaded,
     what is new because its shape differs or nothing has it, and how the data differ (``spec`` is theirs).
 
@@ -219,7 +219,7 @@ def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
 
     Raises:
         CheckpointError: there is no model and no usable checkpoint.
-        ConfigError: nothing fits.
+        ConfigError: nothing fits; ``advice`` is the fix.
     """
     is_run = (path / "checkpoints").is_dir()
     rest, name = _checkpoint_of(path) if is_run else ({}, "")
@@ -227,7 +227,7 @@ def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
     model = read_model_folder(folder) if folder.is_dir() or not is_run else None
     of_model = {} if model is None else model.tensors
     weights = {**rest, **of_model}
-    fitting = _load_fitting(setup, weights, path)
+    fitting = _load_fitting(setup, weights, path, advice)
     where = str(path) if is_run else f"the model {path}"
     parts = [f"loaded {len(fitting)} of the {len(weights)} tensors of {where}"]
     if is_run and model is None:
@@ -279,16 +279,14 @@ def _checkpoint_of(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
 
 
 def _load_fitting(
-    setup: TrainingSetup, tensors: Mapping[str, torch.Tensor], where: Path
+    setup: TrainingSetup, tensors: Mapping[str, torch.Tensor], where: Path, advice: str
 ) -> Mapping[str, Any]:
     """Load every tensor whose name and shape fit; returns those. Raises ConfigError if none does."""
     resize_buffers(setup.game, tensors)
     own = setup.game.state_dict()
     fitting: dict[str, Any] = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
     if not fitting:
-        raise ConfigError(
-            f"--init-from {where}: none of its weights fits this configuration", "use its recipe"
-        )
+        raise ConfigError(f"--init-from {where}: none of its weights fits this configuration", advice)
     setup.game.load_state_dict(fitting, strict=False)
     sampler = setup.game.sampler()
     sampler.load_state_dict({n: t for n, t in fitting.items() if n in sampler.state_dict()}, strict=False)

@@ -205,12 +205,21 @@ class Trainer:
 
     def _start(self, context: RunContext) -> TrainState:
         if self.job.init_from is not None:
-            from gancore.training.setup import initialize_from
-
-            self.progress.note(initialize_from(context.setup, self.job.init_from, context.data.spec))
+            self._initialize(context, self.job.init_from)
         self.lock.check()
         context.prepare()
         return context.synchronize(None)
+
+    def _initialize(self, context: RunContext, path: Path) -> None:
+        """Load the weights of ``path``, and say which settings and tensors were kept."""
+        from gancore.origin import read_origin
+        from gancore.training.setup import initialize_from
+
+        origin = read_origin(path)
+        if line := origin.describe(self.config):
+            self.progress.note(line)
+        advice = origin.advise(self.config)
+        self.progress.note(initialize_from(context.setup, path, context.data.spec, advice))
 
     def _resume(self, context: RunContext, checkpoint: Checkpoint) -> TrainState:
         from gancore.runtime.device import environment_changes
