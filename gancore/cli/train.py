@@ -79,8 +79,8 @@ def train(
 
     Later layers of the configuration override earlier ones: defaults, the network of --init-from, --config,
     flags, --set. Give at most one of --steps, --samples and --time; the default is the budget of the recipe.
-    With --resume RUN, the budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current
-    step and save a checkpoint; a second Ctrl-C interrupts at once.
+    With --resume RUN, the budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and
+    SIGUSR1 finish the current step and save a checkpoint; a second Ctrl-C interrupts at once.
     """
     settings: dict[str, Any] = {
         "recipe": recipe,

@@ -225,7 +225,7 @@ def initialize_from(setup: TrainingSetup, path: Path, spec: Spec, advice: str) -
     rest, name = _checkpoint_of(path) if is_run else ({}, "")
     folder = path / "model" if is_run else path
     model = read_model_folder(folder) if folder.is_dir() or not is_run else None
-    of_model = {} if model is None else model.tensors
+    of_model = {} if model is None else _with_names_of_game(model.tensors, setup.game)
     weights = {**rest, **of_model}
     fitting = _load_fitting(setup, weights, path, advice)
     where = str(path) if is_run else f"the model {path}"
@@ -241,6 +241,16 @@ def initialize_from(setup: TrainingSetup, path: Path, spec: Spec, advice: str) -
             f"other data: {_shortened(changed)} differ, and weights for them are kept by their place"
         )
     return "; ".join(parts)
+
+
+def _with_names_of_game(of_model: Mapping[str, torch.Tensor], game: Game) -> dict[str, torch.Tensor]:
+    """The tensors of a model by the names that the game has for them: a network of both, such as the decoder
+    of a representation, may have another name in the sampler.
+    """
+    names = {tensor.data_ptr(): name for name, tensor in game.state_dict().items() if tensor.numel()}
+    same = {name: names.get(tensor.data_ptr(), name) for name, tensor in game.sampler().state_dict().items()}
+    own = set(names.values())
+    return {name if name in own else same.get(name, name): tensor for name, tensor in of_model.items()}
 
 
 def _what_is_new(
