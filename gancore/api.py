@@ -17,7 +17,7 @@ from gancore.data.sources import array_source, is_array
 from gancore.errors import GancoreError
 from gancore.evaluation.result import EvaluationResult, store_evaluation, write_evaluations
 from gancore.file_lock import exclusive_lock
-from gancore.model_lookup import find_model, find_weights, load, load_game
+from gancore.model_lookup import find_model, find_origin, load, load_game
 from gancore.plugins import plugins
 from gancore.plugins.imports import require_no_import
 from gancore.progress import ProgressMode, silent
@@ -102,11 +102,11 @@ def train(
     plugins().strict = strict_plugins
 
     def make_job() -> TrainJob:
-        origin = None if init_from is None else find_weights(init_from, progress_printer(quiet=False))
+        origin = None if init_from is None else find_origin(init_from, progress_printer(quiet=False))
         rows = array_source(settings["data"]) if is_array(settings.get("data")) else None
         train_settings = settings if rows is None else {**settings, "data": rows.name}
         run, config = _resolve_run(
-            domain, _expand(out), resume, _expand(data_root), {**train_settings, "init_from": origin}
+            domain, _expand(out), resume, _expand(data_root), {**train_settings, "origin": origin}
         )
         if rows is not None:
             write_rows(run, config, rows, force)

@@ -77,7 +77,7 @@ def resolve_config(
     precision: str | None = None,
     deterministic: bool | None = None,
     base: str | Path | None = None,
-    init_from: str | Path | None = None,
+    origin: Origin | None = None,
 ) -> RunConfig:
     """Resolve the configuration of a run without opening its data. A data path is made absolute.
 
@@ -89,14 +89,12 @@ def resolve_config(
     ``data`` are then an array of any shape. ``data`` is a name, a path, or examples: a tensor, an array, or a
     ``torch.utils.data.Dataset``. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``.
     ``time`` is a number of seconds or text: ``"90s"``, ``"10m"``, ``"2h"``. ``base`` is the configuration
-    file of the run that is resumed; every other layer overrides it. ``init_from`` is a run, a model folder
-    or the name of a model, whose network the run keeps: its recipe, and its settings on which the networks
-    depend (:class:`gancore.origin.Origin`), if no layer sets them.
+    file of the run that is resumed; every other layer overrides it. ``origin`` is what a new run starts
+    from: it keeps the recipe and the settings of the network that no layer sets.
 
     Raises:
         ConfigError: a key or value is invalid; the message says where it was set.
         PluginError: the domain or the recipe does not exist.
-        CheckpointError: there is no configuration in ``init_from``.
     """
     flags = {
         "domain": domain,
@@ -116,12 +114,7 @@ def resolve_config(
     layers = [] if config is None else [read_settings(Path(config))]
     layers.append([Setting(FLAG_KEYS[k], v, _flag_name(k)) for k, v in flags.items() if v is not None])
     layers.append([parse_override(text) for text in overrides])
-    origin = None
-    if init_from is not None and base is None:
-        from gancore.origin import find_origin
-
-        origin = find_origin(init_from)
-    return _with_absolute_source(_resolve_layers(layers, stored_layer, origin))
+    return _with_absolute_source(_resolve_layers(layers, stored_layer, origin if base is None else None))
 
 
 def _game_settings(

@@ -6,21 +6,21 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gancore.config import DataConfig, RecipeConfig, RunConfig
 from gancore.config_yaml import Setting, escape_line
 from gancore.files import Json
-from gancore.run_folder import RunFolder
 from gancore.text import shorten
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A run or a model folder that a training starts from. ``model`` and ``data`` are sections of its
-    configuration, ``spec`` are the fields of the spec of its data; empty if they are not known.
+    """A run or a model folder from whose weights a training starts, and ``where`` as its name in messages.
+    ``model`` and ``data`` are sections of its configuration, ``spec`` are the fields of the spec of its data;
+    empty if they are not known.
     """
 
+    path: Path
     where: str
     domain: str
     recipe: str
@@ -94,39 +94,3 @@ def _value_and_default(config: RunConfig, setting: Setting) -> tuple[Json, Json]
 
 def _short(value: Json) -> str:
     return shorten(json.dumps(value, ensure_ascii=False), 60, keep="")
-
-
-def find_origin(init_from: str | Path) -> Origin:
-    """The origin in a run or a model folder, or of a named model. Raises as find_weights and read_origin."""
-    from gancore.console import progress_printer
-    from gancore.model_lookup import find_weights
-
-    return read_origin(find_weights(init_from, progress_printer(quiet=False)))
-
-
-def read_origin(path: Path) -> Origin:
-    """The origin in a run or a model folder. Of a run without a model, the stored configuration is read.
-
-    Raises:
-        CheckpointError: config.json of the model is missing or damaged.
-        ConfigError: config.yaml of the run is missing or damaged.
-    """
-    from gancore.config_layers import load_config_file
-    from gancore.models.folder import read_model_config
-
-    run = RunFolder(path)
-    is_run = run.checkpoints.is_dir()
-    if is_run and not run.model.is_dir():
-        config = load_config_file(run.config_file)
-        sections = (section.model_dump(mode="json") for section in (config.model, config.data))
-        return Origin(str(path), config.domain, config.recipe, *sections)
-    content: dict[str, Any] = read_model_config(run.model if is_run else path)
-    data = content.get("data")
-    return Origin(
-        str(path) if is_run else f"the model {path}",
-        content["domain"],
-        content["recipe"],
-        content["model"],
-        data if isinstance(data, dict) else {},
-        content["spec"],
-    )

@@ -16,6 +16,8 @@ from gancore import ConfigError
 from gancore.cli import main
 from gancore.config_layers import resolve_config
 from gancore.games import AdversarialConfig
+from gancore.model_lookup import find_origin
+from gancore.origin import Origin
 
 SMALL = ["data.train_examples=200", "data.validation_examples=50"]
 SHIPPED = [model for model in gancore.list_models() if model.origin == "plugin"]
@@ -36,6 +38,10 @@ def run(tmp_path_factory) -> Path:
 def note(capsys: pytest.CaptureFixture[str], word: str = "loaded ") -> str:
     [line] = [line for line in capsys.readouterr().err.splitlines() if word in line]
     return line
+
+
+def origin_of(name: str | Path) -> Origin:
+    return find_origin(name, print)
 
 
 def counts(line: str) -> tuple[int, int]:
@@ -71,18 +77,18 @@ def test_another_width_is_named_with_both_values_and_both_shapes(run, tmp_path, 
 
 class TestSettings:
     def test_of_the_network_are_those_of_the_origin_and_of_training_those_of_the_recipe(self, run):
-        config = resolve_config(init_from=run)
+        config = resolve_config(origin=origin_of(run))
         usual = resolve_config("synthetic", recipe="mlpgan")
         assert (config.recipe, config.model.width, config.model.conditional) == ("mlpgan", 4, True)
         assert (config.model.lr, config.model.batch_size) == (usual.model.lr, usual.model.batch_size)
         assert config.data == usual.data  # neither the size nor the seed of the data is of the network
 
     def test_that_the_user_sets_win(self, run):
-        config = resolve_config("synthetic", init_from=run, overrides=["model.width=6"])
+        config = resolve_config("synthetic", origin=origin_of(run), overrides=["model.width=6"])
         assert (config.model.width, config.model.conditional) == (6, True)
 
     def test_of_another_recipe_are_not_kept_and_both_are_named(self, run, tmp_path, capsys):
-        config = resolve_config("synthetic", recipe="realnvp", init_from=run)
+        config = resolve_config("synthetic", recipe="realnvp", origin=origin_of(run))
         assert config == resolve_config("synthetic", recipe="realnvp")
         train(tmp_path / "new", recipe="realnvp", init_from=run / "model")
         assert re.search("realnvp.*mlpgan", note(capsys, "no setting "))
@@ -90,14 +96,14 @@ class TestSettings:
     def test_that_other_data_do_not_have_are_left_out(self, tmp_path):
         settings = ["data.source=mixture", "data.dimension=5", "model.width=4"]
         origin = train(tmp_path / "run", *settings, progress="none")
-        kept = resolve_config(init_from=origin, data="mixture")
-        left = resolve_config(init_from=origin, data="ring")
+        kept = resolve_config(origin=origin_of(origin), data="mixture")
+        left = resolve_config(origin=origin_of(origin), data="ring")
         assert (kept.data.dimension, left.data.dimension, left.model.width) == (5, None, 4)
 
     def test_of_a_run_without_a_model_are_those_of_its_configuration(self, run, tmp_path):
         copy = Path(shutil.copytree(run, tmp_path / "run"))
         shutil.rmtree(copy / "model")
-        assert resolve_config(init_from=copy) == resolve_config(init_from=run)
+        assert resolve_config(origin=origin_of(copy)) == resolve_config(origin=origin_of(run))
 
     def test_are_shown_by_print_config(self, run, capsys):
         assert main(["train", "--init-from", str(run), "--print-config"]) == 0
@@ -106,7 +112,7 @@ class TestSettings:
     @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.id)
     def test_of_every_shipped_model_are_kept(self, model):
         files = gancore.load(model.id, "cpu")
-        config = resolve_config(init_from=model.id)
+        config = resolve_config(origin=origin_of(model.id))
         assert (config.domain, config.recipe) == (files.config["domain"], files.config["recipe"])
         section = config.model.model_dump(mode="json")
         network = files.config["model"].keys() - AdversarialConfig.model_fields.keys()
