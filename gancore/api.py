@@ -17,7 +17,7 @@ from gancore.data.sources import array_source, is_array
 from gancore.errors import GancoreError
 from gancore.evaluation.result import EvaluationResult, store_evaluation, write_evaluations
 from gancore.file_lock import exclusive_lock
-from gancore.model_lookup import find_model, find_weights, load, load_game
+from gancore.model_lookup import find_model, find_origin, load, load_game
 from gancore.plugins import plugins
 from gancore.plugins.imports import require_no_import
 from gancore.progress import ProgressMode, silent
@@ -81,7 +81,8 @@ def train(
             ``"auto"``, the newest unfinished run with this configuration and these data, otherwise a new run.
         devices: the number of processes. Each computes a part of every batch, on an accelerator of its own if
             there are any. A script that sets it needs ``if __name__ == "__main__":`` around its code.
-        init_from: a run, a model folder, or the name of a model, from whose weights training starts.
+        init_from: a run, a model folder, or the name of a model, from whose weights training starts. Its
+            recipe and the settings of its network are kept where no setting here says otherwise.
         force: resume although the configuration has changed.
         progress: how progress is shown: ``"live"``, ``"plain"``, ``"json"`` or ``"none"``.
         strict_plugins: raise the first error of a plugin.
@@ -101,10 +102,12 @@ def train(
     plugins().strict = strict_plugins
 
     def make_job() -> TrainJob:
-        origin = None if init_from is None else find_weights(init_from, progress_printer(quiet=False))
+        origin = None if init_from is None else find_origin(init_from, progress_printer(quiet=False))
         rows = array_source(settings["data"]) if is_array(settings.get("data")) else None
         train_settings = settings if rows is None else {**settings, "data": rows.name}
-        run, config = _resolve_run(domain, _expand(out), resume, _expand(data_root), train_settings)
+        run, config = _resolve_run(
+            domain, _expand(out), resume, _expand(data_root), {**train_settings, "origin": origin}
+        )
         if rows is not None:
             write_rows(run, config, rows, force)
         return TrainJob(run, config, _expand(data_root), origin, force, progress, strict_plugins)

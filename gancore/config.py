@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -47,7 +47,20 @@ def _accepts_bool(annotation: Any) -> bool:
 
 
 class DataConfig(Section):
-    """Section ``data``: the source. A domain adds the keys for reading its sources."""
+    """Section ``data``: the source. A domain adds the keys for reading its sources.
+
+    ``shape_keys`` are those on which the shape of an example depends, such as a length. A training that
+    starts from a model keeps their values: those of the fields of the same names of the model's spec, which
+    hold what an automatic value became, or else those of its configuration.
+    """
+
+    shape_keys: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if unknown := cls.shape_keys - cls.model_fields.keys():
+            raise TypeError(f"{cls.__name__}.shape_keys has {min(unknown)!r}, which is none of its keys")
 
     source: str | None = Field(
         default=None,

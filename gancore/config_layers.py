@@ -34,6 +34,7 @@ from gancore.text import short_repr, shorten, suggestion
 if TYPE_CHECKING:
     from gancore.games.adversarial import AdversarialGame
     from gancore.games.game import Game
+    from gancore.origin import Origin
 
 Layer: TypeAlias = Sequence[Setting]
 Sections: TypeAlias = Mapping[str, type[Section]]
@@ -76,6 +77,7 @@ def resolve_config(
     precision: str | None = None,
     deterministic: bool | None = None,
     base: str | Path | None = None,
+    origin: Origin | None = None,
 ) -> RunConfig:
     """Resolve the configuration of a run without opening its data. A data path is made absolute.
 
@@ -87,7 +89,8 @@ def resolve_config(
     ``data`` are then an array of any shape. ``data`` is a name, a path, or examples: a tensor, an array, or a
     ``torch.utils.data.Dataset``. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``.
     ``time`` is a number of seconds or text: ``"90s"``, ``"10m"``, ``"2h"``. ``base`` is the configuration
-    file of the run that is resumed; every other layer overrides it.
+    file of the run that is resumed; every other layer overrides it. ``origin`` is what a new run starts
+    from: it keeps the recipe and the settings of the network that no layer sets.
 
     Raises:
         ConfigError: a key or value is invalid; the message says where it was set.
@@ -111,7 +114,7 @@ def resolve_config(
     layers = [] if config is None else [read_settings(Path(config))]
     layers.append([Setting(FLAG_KEYS[k], v, _flag_name(k)) for k, v in flags.items() if v is not None])
     layers.append([parse_override(text) for text in overrides])
-    return _with_absolute_source(_resolve_layers(layers, stored_layer))
+    return _with_absolute_source(_resolve_layers(layers, stored_layer, origin if base is None else None))
 
 
 def _game_settings(
@@ -206,23 +209,45 @@ def _with_absolute_source(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
 
 
-def _resolve_layers(layers: Sequence[Layer], stored_layer: Layer = ()) -> RunConfig:
+def _resolve_layers(
+    layers: Sequence[Layer], stored_layer: Layer = (), origin: Origin | None = None
+) -> RunConfig:
     """Merge the layers, with the sections of the domain and the recipe that they name.
 
-    ``stored_layer``: the settings stored in a run or checkpoint. The other layers override them.
+    ``stored_layer``: the settings stored in a run or checkpoint. The other layers override them. ``origin``:
+    names the domain and the recipe that no layer names, and gives settings of its network.
     """
     from gancore.plugins import plugins
 
     merged = _merge_layers([stored_layer, *layers])
-    domain = _name_setting(merged, "domain")
+    domain, recipe_name = _name_setting(merged, "domain"), _name_setting(merged, "recipe")
+    if origin is not None:
+        domain = domain or origin.domain
+        recipe_name = recipe_name or origin.recipe_for(domain)
     if domain is None:
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
     kind = plugins().load_domain(domain)
-    entry, recipe = plugins().load_recipe(kind, _name_setting(merged, "recipe"))
-    chosen = Setting(("recipe",), entry.name, "chosen")
-    config = build_config(kind.Config, recipe.Config, [stored_layer, *layers, [chosen]])
+    entry, recipe = plugins().load_recipe(kind, recipe_name)
+    chosen = [Setting(("domain",), kind.name, "chosen"), Setting(("recipe",), entry.name, "chosen")]
+    if origin is not None and (origin.domain, origin.recipe) == (kind.name, entry.name):
+        given = origin.network_settings(kind.Config, recipe.Config)
+        stored_layer = [*_acceptable(given, kind.Config, [stored_layer, *layers]), *stored_layer]
+    config = build_config(kind.Config, recipe.Config, [stored_layer, *layers, chosen])
     _reject_unused_keys(config.model, layers)
     return config
+
+
+def _acceptable(given: Layer, data: type[DataConfig], layers: Sequence[Layer]) -> list[Setting]:
+    """The settings without those of ``data`` that these data do not have, such as those of another source."""
+    kept: list[Setting] = []
+    for setting in given:
+        if setting.path[0] == "data":
+            try:
+                _validate_section("data", data, _merge_layers([[*kept, setting], *layers]))
+            except ConfigError:
+                continue
+        kept.append(setting)
+    return kept
 
 
 def _reject_unused_keys(section: RecipeConfig, layers: Sequence[Layer]) -> None:

@@ -6,9 +6,10 @@ import difflib
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gancore.arguments import validate_arguments
+from gancore.config_layers import load_config_file
 from gancore.data.cache import cache_folder
 from gancore.data.sources import fetch
 from gancore.entries import PretrainedModelEntry, SourceEntry
@@ -16,6 +17,7 @@ from gancore.errors import CheckpointError, ConfigError, PluginError
 from gancore.files import mark_used
 from gancore.hub import is_hub_name, parse_hub_name
 from gancore.models.hub import fetch_model
+from gancore.origin import Origin
 from gancore.plugins import plugins
 from gancore.plugins.extras import install_command
 from gancore.plugins.plugin import is_url
@@ -93,12 +95,42 @@ def find_model(model: str | Path, announce: Announce = silent, revision: str | N
     return path if path.exists() else _find_named_model(str(model), announce)
 
 
-def find_weights(origin: str | Path, announce: Announce) -> Path:
+def _find_weights(origin: str | Path, announce: Announce) -> Path:
     """The run or model folder with initial weights, or that of a named model. Raises as find_model."""
     if is_hub_name(origin):
         return fetch_model(parse_hub_name(str(origin)), announce)
     path = Path(os.path.expanduser(origin))
     return path if path.exists() else _find_named_model(str(origin), announce)
+
+
+def find_origin(origin: str | Path, announce: Announce) -> Origin:
+    """The run or model that a training starts from, with its configuration; its weights are not read.
+
+    Raises:
+        CheckpointError: config.json of the model is missing or damaged.
+        ConfigError: config.yaml of a run without a model is missing or damaged.
+        GancoreError: as find_model.
+    """
+    from gancore.models.folder import read_model_config
+
+    path = _find_weights(origin, announce)
+    run = RunFolder(path)
+    is_run = run.checkpoints.is_dir()
+    if is_run and not run.model.is_dir():
+        config = load_config_file(run.config_file)
+        sections = (section.model_dump(mode="json") for section in (config.model, config.data))
+        return Origin(path, str(path), config.domain, config.recipe, *sections)
+    content: dict[str, Any] = read_model_config(run.model if is_run else path)
+    data = content.get("data")
+    return Origin(
+        path,
+        str(path) if is_run else f"the model {path}",
+        content["domain"],
+        content["recipe"],
+        content["model"],
+        data if isinstance(data, dict) else {},
+        content["spec"],
+    )
 
 
 def _find_named_model(name: str, announce: Announce) -> Path:

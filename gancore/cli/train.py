@@ -77,10 +77,10 @@ def train(
 ) -> None:
     """Train a model.
 
-    Later layers of the configuration override earlier ones: defaults, --config, flags, --set. Give at most
-    one of --steps, --samples and --time; the default is the budget of the recipe. With --resume RUN, the
-    budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current
-    step and save a checkpoint; a second Ctrl-C interrupts at once.
+    Later layers of the configuration override earlier ones: defaults, the network of --init-from, --config,
+    flags, --set. Give at most one of --steps, --samples and --time; the default is the budget of the recipe.
+    With --resume RUN, the budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and
+    SIGUSR1 finish the current step and save a checkpoint; a second Ctrl-C interrupts at once.
     """
     settings: dict[str, Any] = {
         "recipe": recipe,
@@ -96,7 +96,7 @@ def train(
         "deterministic": deterministic or None,
     }
     if print_config:
-        return _print_config(domain, settings, resume, strict_plugins)
+        return _print_config(domain, settings, resume, init_from, strict_plugins)
     from gancore import api
 
     settings |= {
@@ -126,14 +126,19 @@ def _result_after_signal() -> Iterator[list[Any]]:
         results.append(stop.result)
 
 
-def _print_config(domain: str | None, settings: dict[str, Any], resume: str | None, strict: bool) -> None:
+def _print_config(
+    domain: str | None, settings: dict[str, Any], resume: str | None, init_from: Path | None, strict: bool
+) -> None:
     from gancore.config_layers import resolve_config
     from gancore.config_yaml import to_yaml
+    from gancore.console import progress_printer
+    from gancore.model_lookup import find_origin
     from gancore.plugins import plugins
 
     plugins().strict = strict
+    origin = None if init_from is None else find_origin(init_from, progress_printer(quiet=False))
     base = None if resume in (None, "auto") else Path(str(resume)) / "config.yaml"
-    print_line(to_yaml(resolve_config(domain, **settings, base=base)), newline=False)
+    print_line(to_yaml(resolve_config(domain, **settings, base=base, origin=origin)), newline=False)
 
 
 def _time_breakdown(training: float, other: Mapping[str, float]) -> str:

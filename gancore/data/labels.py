@@ -266,7 +266,10 @@ def num_conditional_classes(conditional: bool, spec: Spec) -> int:
     """
     classes = spec.get("classes") or []
     if conditional and not classes:
-        raise ConfigError("model.conditional is true, but the data have no labels", "set data.labels")
+        raise ConfigError(
+            "model.conditional is true, but the data have no labels",
+            "set data.labels, or model.conditional=false",
+        )
     return len(classes) if conditional else 0
 
 

@@ -7,7 +7,8 @@ are looked up among the installed plugins only.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def read_model_folder(folder: Path) -> ModelFiles:
     Raises:
         CheckpointError: a file is missing, damaged, of another format, or not safetensors.
     """
-    try:
+    with _reading_errors(folder):
         content = _read_config(folder)
         weights, digest = _read_verified(folder / WEIGHTS, content["files"])
         tensors = decode_tensors(weights, WEIGHTS)
@@ -168,12 +169,29 @@ def read_model_folder(folder: Path) -> ModelFiles:
             if SPEC in content["files"] or (folder / SPEC).exists()
             else {}
         )
+    config = {name: value for name, value in content.items() if name not in RESERVED_KEYS}
+    return ModelFiles(config, Spec(content["spec"], spec_tensors), tensors, digest)
+
+
+def read_model_config(folder: Path) -> dict[str, Json]:
+    """The content of config.json of a model folder, with ``spec``; no tensor is read.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of another format.
+    """
+    with _reading_errors(folder):
+        return _read_config(folder)
+
+
+@contextmanager
+def _reading_errors(folder: Path) -> Iterator[None]:
+    """Within it, an error of reading is raised as CheckpointError that names the folder."""
+    try:
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"model folder {folder}: {error.message}", error.fix or FETCH_AGAIN) from error
     except OSError as error:
         raise _read_error(folder, error) from error
-    config = {name: value for name, value in content.items() if name not in RESERVED_KEYS}
-    return ModelFiles(config, Spec(content["spec"], spec_tensors), tensors, digest)
 
 
 def _read_error(folder: Path, error: OSError) -> CheckpointError:

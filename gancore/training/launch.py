@@ -46,6 +46,7 @@ from gancore.training.trainer import RunResult, Trainer, train_worker
 
 if TYPE_CHECKING:
     from gancore.data.dataset import Data
+    from gancore.origin import Origin
     from gancore.runtime.distributed import ProcessGroup
 
 GRACE_SECONDS = 10.0
@@ -65,7 +66,7 @@ class TrainJob:
     run: RunFolder
     config: RunConfig
     data_root: Path | None = None
-    init_from: Path | None = None
+    origin: Origin | None = None
     force: bool = False
     progress: ProgressMode = "plain"
     strict_plugins: bool = False

@@ -209,7 +209,7 @@ def restored(setup: TrainingSetup) -> Iterator[None]:
                 tensor.copy_(value)
 
 
-def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
+def initialize_from(setup: TrainingSetup, path: Path, spec: Spec, advice: str) -> str:
     """Load every tensor of a run or model whose name and shape fit; returns a line that says what was loaded,
     what is new because its shape differs or nothing has it, and how the data differ (``spec`` is theirs).
 
@@ -219,15 +219,15 @@ def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
 
     Raises:
         CheckpointError: there is no model and no usable checkpoint.
-        ConfigError: nothing fits.
+        ConfigError: nothing fits; ``advice`` is the fix.
     """
     is_run = (path / "checkpoints").is_dir()
     rest, name = _checkpoint_of(path) if is_run else ({}, "")
     folder = path / "model" if is_run else path
     model = read_model_folder(folder) if folder.is_dir() or not is_run else None
-    of_model = {} if model is None else model.tensors
+    of_model = {} if model is None else _with_names_of_game(model.tensors, setup.game)
     weights = {**rest, **of_model}
-    fitting = _load_fitting(setup, weights, path)
+    fitting = _load_fitting(setup, weights, path, advice)
     where = str(path) if is_run else f"the model {path}"
     parts = [f"loaded {len(fitting)} of the {len(weights)} tensors of {where}"]
     if is_run and model is None:
@@ -241,6 +241,16 @@ def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
             f"other data: {_shortened(changed)} differ, and weights for them are kept by their place"
         )
     return "; ".join(parts)
+
+
+def _with_names_of_game(of_model: Mapping[str, torch.Tensor], game: Game) -> dict[str, torch.Tensor]:
+    """The tensors of a model by the names that the game has for them: a network of both, such as the decoder
+    of a representation, may have another name in the sampler.
+    """
+    names = {tensor.data_ptr(): name for name, tensor in game.state_dict().items() if tensor.numel()}
+    same = {name: names.get(tensor.data_ptr(), name) for name, tensor in game.sampler().state_dict().items()}
+    own = set(names.values())
+    return {name if name in own else same.get(name, name): tensor for name, tensor in of_model.items()}
 
 
 def _what_is_new(
@@ -279,16 +289,14 @@ def _checkpoint_of(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
 
 
 def _load_fitting(
-    setup: TrainingSetup, tensors: Mapping[str, torch.Tensor], where: Path
+    setup: TrainingSetup, tensors: Mapping[str, torch.Tensor], where: Path, advice: str
 ) -> Mapping[str, Any]:
     """Load every tensor whose name and shape fit; returns those. Raises ConfigError if none does."""
     resize_buffers(setup.game, tensors)
     own = setup.game.state_dict()
     fitting: dict[str, Any] = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
     if not fitting:
-        raise ConfigError(
-            f"--init-from {where}: none of its weights fits this configuration", "use its recipe"
-        )
+        raise ConfigError(f"--init-from {where}: none of its weights fits this configuration", advice)
     setup.game.load_state_dict(fitting, strict=False)
     sampler = setup.game.sampler()
     sampler.load_state_dict({n: t for n, t in fitting.items() if n in sampler.state_dict()}, strict=False)

@@ -31,6 +31,7 @@ from gancore.runtime.signals import STOP_SIGNALS, record_signals, signal_name
 from gancore.training.resume import remove_given_rows, remove_new_run, write_config
 
 if TYPE_CHECKING:
+    from gancore.origin import Origin
     from gancore.runtime.distributed import ProcessGroup
     from gancore.training.callbacks import Callbacks
     from gancore.training.checkpoint import Checkpoint
@@ -204,13 +205,20 @@ class Trainer:
             )
 
     def _start(self, context: RunContext) -> TrainState:
-        if self.job.init_from is not None:
-            from gancore.training.setup import initialize_from
-
-            self.progress.note(initialize_from(context.setup, self.job.init_from, context.data.spec))
+        if self.job.origin is not None:
+            self._initialize(context, self.job.origin)
         self.lock.check()
         context.prepare()
         return context.synchronize(None)
+
+    def _initialize(self, context: RunContext, origin: Origin) -> None:
+        """Load the weights of ``origin``, and say which settings and tensors were kept."""
+        from gancore.training.setup import initialize_from
+
+        if line := origin.describe(self.config):
+            self.progress.note(line)
+        advice = origin.advise(self.config)
+        self.progress.note(initialize_from(context.setup, origin.path, context.data.spec, advice))
 
     def _resume(self, context: RunContext, checkpoint: Checkpoint) -> TrainState:
         from gancore.runtime.device import environment_changes
@@ -233,7 +241,7 @@ class Trainer:
         changes = environment_changes(environment, context.environment) if environment else []
         if changes:
             note(f"warning: results will not be byte-equal to an uninterrupted run: {', '.join(changes)}")
-        if self.job.init_from is not None:
+        if self.job.origin is not None:
             note("warning: --init-from is ignored: this run has weights already")
         return state
 

@@ -16,6 +16,8 @@ MIN_RATE_HZ, MAX_RATE_HZ, MAX_LENGTH = RATES_HZ.start, 192_000, 1 << 22
 
 
 class AudioConfig(LabelledDataConfig):
+    shape_keys = frozenset({"sample_rate_hz", "length"})
+
     sample_rate_hz: int | None = Field(
         None,
         ge=MIN_RATE_HZ,

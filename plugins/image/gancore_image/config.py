@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gancore import SpecSchema
 from gancore.data import LabelledDataConfig
 
 
 class ImageConfig(LabelledDataConfig):
+    shape_keys = frozenset({"image_size", "channels"})
+
     image_size: int | None = Field(
         None,
         ge=4,
@@ -44,6 +46,12 @@ class ImageConfig(LabelledDataConfig):
         description="stack three grey images as red, green and blue; the triples of labels are modes",
     )
     min_image_size: int = Field(8, ge=1, description="images with a shorter side than this are skipped")
+
+    @model_validator(mode="after")
+    def _stacks_grey_images(self) -> Self:
+        if self.stacked and self.channels not in (None, 1):
+            raise ValueError(f"stacked stacks grey images; channels {self.channels} must be 1")
+        return self
 
 
 class ImageSchema(SpecSchema):

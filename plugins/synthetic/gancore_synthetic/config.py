@@ -51,6 +51,8 @@ Length = Annotated[float, Field(ge=1e-6, le=1e6)]
 class SyntheticConfig(DataConfig):
     """A parameter left at none has the default of its source (:data:`PARAMETERS`)."""
 
+    shape_keys = frozenset({"dimension", "ambient_dimension", "image_size"})
+
     seed: int = Field(0, ge=0, lt=2**31, description="the data are a function of the seed and the parameters")
     train_examples: PositiveInt | None = Field(
         None, le=MAX_POINTS, description="training examples; none: 100,000, images 60,000"

@@ -19,6 +19,8 @@ class TextConfig(DataConfig):
     spaces at their ends; running text keeps them all. Nothing else is changed.
     """
 
+    shape_keys = frozenset({"lowercase", "max_characters", "window", "max_words", "min_count", "bpe_size"})
+
     column: str | None = Field(
         None, description="column or key that holds the text; none: text, sentence, caption, content or body"
     )
