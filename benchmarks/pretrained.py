@@ -34,10 +34,11 @@ from typing import Any
 import yaml
 
 from gancore import CheckpointError, EvaluationResult, GancoreError, evaluate
+from gancore.evaluation.report import main_result
 from gancore.files import atomic_write, read_json_object
 from gancore.models.card import Publication
 from gancore.models.packaged import PUBLISHED, read_facts
-from gancore.models.publish import main_result, pack_model, publish_model
+from gancore.models.publish import pack_model, publish_model
 from gancore.run_folder import RunFolder
 from gancore.text import format_duration
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gancore.errors import CheckpointError, describe_error
-from gancore.evaluation.report import card_fact, footnotes, format_number, main_distance, summary
+from gancore.evaluation.report import card_fact, footnotes, format_number, main_result, summary
 from gancore.evaluation.result import EvaluationResult, MetricResult
 from gancore.files import Json, read_json_object, read_regular
 from gancore.models.card import CardData, Publication, model_card
@@ -99,13 +99,6 @@ def publish_model(
 
 
 _HALF = frozenset({"torch.float16", "torch.bfloat16"})
-
-
-def main_result(evaluation: EvaluationResult, main: str | None = None) -> MetricResult | None:
-    """The result of the metric ``main``, by default the main distance; None if it was not computed."""
-    if main is None:
-        return main_distance([result for result in evaluation if not result.skipped])
-    return next((r for r in evaluation if r.metric == main and r.value is not None), None)
 
 
 def figure_text(result: MetricResult) -> str:
