@@ -38,7 +38,7 @@ from gancore.evaluation.report import main_result
 from gancore.files import atomic_write, read_json_object
 from gancore.models.card import Publication
 from gancore.models.packaged import PUBLISHED, read_facts
-from gancore.models.publish import pack_model, publish_model
+from gancore.models.publish import DEFAULT_REASON, pack_model, publish_model
 from gancore.run_folder import RunFolder
 from gancore.text import format_duration
 
@@ -54,7 +54,10 @@ class NotShippedError(Exception):
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """An entry of the index. ``main``: the metric that decides; ``n``: the number of evaluated samples."""
+    """An entry of the index.
+
+    ``main``: the metric that decides, and ``why`` this one; ``n``: the number of evaluated samples.
+    """
 
     name: str
     summary: str
@@ -62,6 +65,7 @@ class ShippedModel:
     notice: Sequence[str] = ()
     limits: Sequence[str] = ()
     main: str | None = None
+    why: str = DEFAULT_REASON
     n: int | None = None
     exception: str = ""
     configuration: Path = field(init=False)
@@ -226,7 +230,7 @@ def ship(model: ShippedModel, run: Path, cost: Mapping[str, Any]) -> None:
         exception=model.exception,
     )
     model.folder.parent.mkdir(exist_ok=True)
-    publish_model(run, packed, model.folder, evaluation, publication, model.licence, model.main)
+    publish_model(run, packed, model.folder, evaluation, publication, model.licence, model.main, model.why)
     print(f"{model.name}: written to {model.folder.relative_to(ROOT)}", flush=True)
 
 

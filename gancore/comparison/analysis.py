@@ -277,10 +277,8 @@ def _compare_metric(
         name: {seed: reading for seed, one in seeds.items() for reading in one if reading.metric == metric}
         for name, seeds in evaluations.items()
     }
-    return MetricComparison(
-        metric,
-        {name: RecipeResult(name, readings) for name, readings in _mark_own_scores(found).items() if readings},
-    )
+    marked = {name: seeds for name, seeds in _mark_own_scores(found).items() if seeds}
+    return MetricComparison(metric, {name: RecipeResult(name, seeds) for name, seeds in marked.items()})
 
 
 def _mark_own_scores(

@@ -39,9 +39,8 @@ def summary(evaluation: EvaluationResult, width: int = MAX_WIDTH, main: str | No
     if not computed:
         return []
     metadata = evaluation.metadata
-    reference = (
-        f"{metadata.get('n_real', 0):,} rows of {metadata.get('split', '')} of {metadata.get('source', '')}"
-    )
+    rows = count_noun(metadata.get("n_real", 0), "row")
+    reference = f"{rows} of {metadata.get('split', '')} of {metadata.get('source', '')}"
     lines = [f"{evaluation.model}: {metadata.get('n', 0):,} samples compared with {reference}"]
     lines += [
         _line("good", _quality_line(computed, main)),
@@ -230,7 +229,7 @@ def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iter
         yield str(metadata["note"])
     n, n_real = metadata.get("n", 0), metadata.get("n_real", 0)
     if n > n_real:
-        yield f"only {n_real:,} rows for {n:,} samples: many metrics depend on both numbers"
+        yield f"only {count_noun(n_real, 'row')} for {n:,} samples: many metrics depend on both numbers"
     accuracy = (metadata.get("classifier") or {}).get("accuracy")
     if accuracy and accuracy["high"] < WEAK_CLASSIFIER:
         yield f"the classifier is {format_accuracy(accuracy, metadata['split'])}"
@@ -361,15 +360,15 @@ def footnotes(evaluation: EvaluationResult) -> Iterator[str]:
     """The lines below the table: on what its values depend."""
     metadata = evaluation.metadata
     yield (
-        f"n: {metadata['n']:,} samples (seed {metadata['seed']}), {metadata['n_real']:,} rows of "
+        f"n: {metadata['n']:,} samples (seed {metadata['seed']}), {count_noun(metadata['n_real'], 'row')} of "
         f"{metadata['split']} of {metadata['source']}; intervals are over samples, not over trainings"
     )
     controls = metadata["anchors"]
     reduced = sorted({r.n_anchors for r in evaluation if 0 < r.n_anchors < controls["n"]})
     exception = f" ({reduced[0]:,} for extractors that were trained on the other rows)" if reduced else ""
     yield (
-        f"controls: {controls['n']:,} rows each{exception}; {controls['real']}; noise: {controls['noise']}; "
-        f"collapse: {controls['collapse']}"
+        f"controls: {count_noun(controls['n'], 'row')} each{exception}; {controls['real']}; "
+        f"noise: {controls['noise']}; collapse: {controls['collapse']}"
     )
     searched, train = metadata.get("n_train", 0), metadata.get("train_size") or 0
     if searched < train:
@@ -428,7 +427,7 @@ def card_fact(result: MetricResult) -> CardMetric:
 
     features = f", features {result.features} ({result.features_hash[:12]})" if result.features else ""
     bounds = None if result.low is None or result.high is None else (result.low, result.high)
-    reference = f"{result.n_real:,} rows of {result.split} of {result.source}{features}"
+    reference = f"{count_noun(result.n_real, 'row')} of {result.split} of {result.source}{features}"
     value = float("nan") if result.value is None else result.value
     return CardMetric(
         result.metric, value, result.unit, result.n, reference, bounds, result.anchors, _best(result)

@@ -49,8 +49,8 @@ class MetricResult:
         low, high, method: the 95 % interval over samples and how it is computed; None and "" without one.
         kind: what the metric measures (see :class:`gancore.Metric`).
         ideal: the best value, if it is not an end of the scale.
-        own_scored: the model itself scores rows, those of its controls too, as by its likelihood. Its score of
-            real rows is then not what real rows have: see :meth:`difference_from` and ``gap_closed``.
+        own_scored: the model itself scores rows, those of its controls too, as by its likelihood. Its score
+            of real rows then says nothing of real rows: see :meth:`difference_from`, ``gap_closed``.
         n, n_real, split, source: ``n`` samples are compared with ``n_real`` rows of a split of a source.
         anchors: the values on the controls: ``real`` (held-out rows, the positive control) and the negative
             controls ``noise``, ``collapse``, ``shrunk``, ``widened`` and ``points``.
