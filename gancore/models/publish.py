@@ -105,7 +105,7 @@ _HALF = frozenset({"torch.float16", "torch.bfloat16"})
 
 
 def describe_decision(result: MetricResult, why: str) -> str:
-    """By which metric the model is judged, why by this one, and to which controls it is as near as to real."""
+    """By which metric the model is judged, why, and to which controls it is as near as to real rows."""
     nearer = result.nearer_controls
     if nearer is None:
         found = "it was not compared with controls"
