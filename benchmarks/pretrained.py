@@ -261,7 +261,7 @@ def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> Evaluation
 
 
 def current_metrics(packed: Path) -> list[tuple[str, bool]]:
-    """The default metrics of an evaluation of this model, in order, and whether the model scores them itself."""
+    """The default metrics of this model in order, and whether the model scores their controls itself."""
     model = load_model(packed, "cpu")
     entries = available_metrics(model.domain, model.spec, lambda line: None)
     metrics = load_metrics(entries, None, lambda line: None)

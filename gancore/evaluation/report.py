@@ -133,7 +133,7 @@ def describe_quality(result: MetricResult, differs: bool | None) -> str:
     if worse:
         return f"no better than {'noise' if worse[0] == 'noise' else 'a collapsed model'}"
     if result.own_scored:
-        return "not compared with real rows: the model scores these itself"
+        return "its own scores: not compared with real rows"
     if differs is False:
         return "not distinguishable from real rows"
     gap_closed = result.gap_closed

@@ -108,13 +108,13 @@ def describe_decision(result: MetricResult, why: str) -> str:
     """By which metric the model is judged, why, and to which controls it is as near as to real rows."""
     nearer = result.nearer_controls
     if nearer is None:
-        found = "it was not compared with controls"
+        found = "which has no controls"
     elif nearer:
-        found = f"the model is as near to {' and '.join(nearer)} as to real rows"
+        found = f"by which the model is as near to {' and '.join(nearer)} as to real rows"
     else:
         names = [name for name in ("noise", "collapse") if name in result.visible_controls]
-        found = f"the model is nearer to real rows than to {' and '.join(names)}"
-    return f"decided by {result.metric}: {why}; by it {found}"
+        found = f"by which the model is nearer to real rows than to {' and '.join(names)}"
+    return f"decided by {result.metric}, {found}: {why}"
 
 
 def figure_text(result: MetricResult) -> str:
