@@ -2,7 +2,7 @@
 
     python benchmarks/pretrained.py [--only text/captions-lm,audio/percussion] [--runs build/pretrained]
     python benchmarks/pretrained.py --check        whether every configuration starts: two steps each
-    python benchmarks/pretrained.py --cards        cards of finished trainings anew, without training
+    python benchmarks/pretrained.py --cards        cards of finished trainings again, without training
     python benchmarks/pretrained.py --table        the table of the shipped models, without training
 
 Each model has a configuration, ``benchmarks/pretrained/DOMAIN-NAME.yaml`` with its budget in it, and an
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="ids, separated by commas")
     parser.add_argument("--runs", type=Path, default=ROOT / "build" / "pretrained", help="folder of the runs")
     parser.add_argument("--check", action="store_true", help="train each for two steps only")
-    parser.add_argument("--cards", action="store_true", help="train nothing; write finished trainings anew")
+    parser.add_argument("--cards", action="store_true", help="train nothing; write finished trainings again")
     parser.add_argument("--table", action="store_true", help="print the table of the shipped models only")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -250,7 +250,7 @@ def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> Evaluation
     try:
         stored = EvaluationResult.read(file)
         same = stored.metadata.get("model_hash") == digest and model.n in (None, stored.metadata.get("n"))
-        if same and [(result.metric, result.own_scored) for result in stored] == current_metrics(packed):
+        if same and has_metrics(stored, current_metrics(packed)):
             return stored
     except CheckpointError:
         pass
@@ -260,12 +260,18 @@ def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> Evaluation
     return made
 
 
-def current_metrics(packed: Path) -> list[tuple[str, bool]]:
+def has_metrics(stored: EvaluationResult, metrics: Mapping[str, bool]) -> bool:
+    """Whether it has these metrics in this order, and says which ones the model scores itself."""
+    told = all(result.skipped or result.own_scored == metrics.get(result.metric) for result in stored)
+    return told and [result.metric for result in stored] == list(metrics)
+
+
+def current_metrics(packed: Path) -> dict[str, bool]:
     """The default metrics of this model in order, and whether the model scores their controls itself."""
     model = load_model(packed, "cpu")
     entries = available_metrics(model.domain, model.spec, lambda line: None)
     metrics = load_metrics(entries, None, lambda line: None)
-    return [(name, metric.is_scored_by_model) for name, metric in metrics.items()]
+    return {name: metric.is_scored_by_model for name, metric in metrics.items()}
 
 
 def judge(model: ShippedModel, evaluation: EvaluationResult) -> None:
