@@ -250,20 +250,18 @@ def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> Evaluation
     try:
         stored = EvaluationResult.read(file)
         same = stored.metadata.get("model_hash") == digest and model.n in (None, stored.metadata.get("n"))
-        if same and has_metrics(stored, current_metrics(packed)):
-            return stored
+        metrics = current_metrics(packed)
+        if same and [result.metric for result in stored] == list(
+            metrics
+        ):  # older files do not say who scored
+            told = [replace(result, own_scored=metrics[result.metric]) for result in stored]
+            return replace(stored, results=told)
     except CheckpointError:
         pass
     made = evaluate(packed, n=model.n, announce=lambda line: print(f"  {line}", flush=True))
     made = replace(made, model=model.name)
     made.write(file)
     return made
-
-
-def has_metrics(stored: EvaluationResult, metrics: Mapping[str, bool]) -> bool:
-    """Whether it has these metrics in this order, and says which ones the model scores itself."""
-    told = all(result.skipped or result.own_scored == metrics.get(result.metric) for result in stored)
-    return told and [result.metric for result in stored] == list(metrics)
 
 
 def current_metrics(packed: Path) -> dict[str, bool]:
