@@ -245,15 +245,14 @@ def ship(model: ShippedModel, run: Path, cost: Mapping[str, Any]) -> None:
 
 
 def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> EvaluationResult:
-    """The evaluation of these weights, which is computed once."""
+    """The evaluation of these weights by the present metrics, which is computed once."""
     digest = read_json_object(packed / "config.json")["files"]["model.safetensors"]
     try:
         stored = EvaluationResult.read(file)
         same = stored.metadata.get("model_hash") == digest and model.n in (None, stored.metadata.get("n"))
         metrics = current_metrics(packed)
-        if same and [result.metric for result in stored] == list(
-            metrics
-        ):  # older files do not say who scored
+        # Files of older versions do not say which metrics the model scores itself.
+        if same and [result.metric for result in stored] == list(metrics):
             told = [replace(result, own_scored=metrics[result.metric]) for result in stored]
             return replace(stored, results=told)
     except CheckpointError:
