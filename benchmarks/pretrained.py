@@ -2,12 +2,14 @@
 
     python benchmarks/pretrained.py [--only text/captions-lm,audio/percussion] [--runs build/pretrained]
     python benchmarks/pretrained.py --check        whether every configuration starts: two steps each
+    python benchmarks/pretrained.py --cards        cards of finished trainings again, without training
     python benchmarks/pretrained.py --table        the table of the shipped models, without training
 
 Each model has a configuration, ``benchmarks/pretrained/DOMAIN-NAME.yaml`` with its budget in it, and an
 entry in ``benchmarks/pretrained/index.yaml`` with its licence. A training runs on one thread in a process of
 its own. The script may be stopped or killed at any time: what is finished is not repeated, and a training is
-resumed. A configuration that has changed starts a new run, and the old one stays.
+resumed. A configuration that has changed starts a new run, and the old one stays. An evaluation is repeated
+if the metrics are others than it has.
 
 A trained model is rounded to half precision, and these weights are evaluated. It is written into the package
 of its plugin only if its main distance (``main`` of the index, by default that of the evaluation) is nearer
@@ -34,10 +36,13 @@ from typing import Any
 import yaml
 
 from gancore import CheckpointError, EvaluationResult, GancoreError, evaluate
+from gancore.evaluation.catalogue import available_metrics, load_metrics
+from gancore.evaluation.report import main_result
 from gancore.files import atomic_write, read_json_object
 from gancore.models.card import Publication
+from gancore.models.model import load_model
 from gancore.models.packaged import PUBLISHED, read_facts
-from gancore.models.publish import main_result, pack_model, publish_model
+from gancore.models.publish import DEFAULT_REASON, pack_model, publish_model
 from gancore.run_folder import RunFolder
 from gancore.text import format_duration
 
@@ -53,7 +58,10 @@ class NotShippedError(Exception):
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """An entry of the index. ``main``: the metric that decides; ``n``: the number of evaluated samples."""
+    """An entry of the index.
+
+    ``main``: the metric that decides, and ``why`` this one; ``n``: the number of evaluated samples.
+    """
 
     name: str
     summary: str
@@ -61,6 +69,7 @@ class ShippedModel:
     notice: Sequence[str] = ()
     limits: Sequence[str] = ()
     main: str | None = None
+    why: str = DEFAULT_REASON
     n: int | None = None
     exception: str = ""
     configuration: Path = field(init=False)
@@ -101,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="ids, separated by commas")
     parser.add_argument("--runs", type=Path, default=ROOT / "build" / "pretrained", help="folder of the runs")
     parser.add_argument("--check", action="store_true", help="train each for two steps only")
+    parser.add_argument("--cards", action="store_true", help="train nothing; write finished trainings again")
     parser.add_argument("--table", action="store_true", help="print the table of the shipped models only")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -111,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [index[name] for name in names]
     if options.check:
         return check(chosen)
-    failed = [] if options.table else make(chosen, options.runs.absolute())
+    failed = [] if options.table else make(chosen, options.runs.absolute(), trains=not options.cards)
     print_table(chosen)
     for line in failed:
         print(line, file=sys.stderr)
@@ -134,13 +144,13 @@ def check(models: Sequence[ShippedModel]) -> int:
     return 1 if failed else 0
 
 
-def make(models: Sequence[ShippedModel], runs: Path) -> list[str]:
-    """Train, evaluate and write each model; returns a line for each that is not shipped."""
+def make(models: Sequence[ShippedModel], runs: Path, trains: bool = True) -> list[str]:
+    """Train unless it is finished, evaluate and write each model; a line for each that is not shipped."""
     runs.mkdir(parents=True, exist_ok=True)
     failed = []
     for model in models:
         try:
-            cost = train_to_end(model, model.run(runs))
+            cost = train_to_end(model, model.run(runs), trains)
             ship(model, model.run(runs), cost)
         except (NotShippedError, GancoreError) as error:
             failed.append(f"{model.name} is not shipped: {error}")
@@ -148,13 +158,18 @@ def make(models: Sequence[ShippedModel], runs: Path) -> list[str]:
     return failed
 
 
-def train_to_end(model: ShippedModel, run: Path) -> Mapping[str, Any]:
-    """Train, or continue; returns ``processor_seconds`` and ``commit`` of all sessions."""
+def train_to_end(model: ShippedModel, run: Path, trains: bool = True) -> Mapping[str, Any]:
+    """Train, or continue; returns ``processor_seconds`` and ``commit`` of all sessions.
+
+    ``trains`` False: raise NotShippedError if the training is not finished.
+    """
     file = run.with_name(f"{run.name}.json")
     cost = read_json_object(file) if file.is_file() else {"processor_seconds": 0.0, "commit": commit()}
     status = RunFolder(run).read_status()
     if status is not None and status.status == "done":
         return cost
+    if not trains:
+        raise NotShippedError(f"there is no finished training in {run}; leave out --cards to train it")
     started = status is not None
     words = ["--resume", str(run)] if started else ["--config", str(model.configuration), "--out", str(run)]
     print(f"{model.name}: {'continues' if started else 'starts'} in {run}", flush=True)
@@ -225,23 +240,35 @@ def ship(model: ShippedModel, run: Path, cost: Mapping[str, Any]) -> None:
         exception=model.exception,
     )
     model.folder.parent.mkdir(exist_ok=True)
-    publish_model(run, packed, model.folder, evaluation, publication, model.licence, model.main)
+    publish_model(run, packed, model.folder, evaluation, publication, model.licence, model.main, model.why)
     print(f"{model.name}: written to {model.folder.relative_to(ROOT)}", flush=True)
 
 
 def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> EvaluationResult:
-    """The evaluation of these weights, which is computed once."""
+    """The evaluation of these weights by the present metrics, which is computed once."""
     digest = read_json_object(packed / "config.json")["files"]["model.safetensors"]
     try:
         stored = EvaluationResult.read(file)
-        if stored.metadata.get("model_hash") == digest and model.n in (None, stored.metadata.get("n")):
-            return stored
+        same = stored.metadata.get("model_hash") == digest and model.n in (None, stored.metadata.get("n"))
+        metrics = current_metrics(packed)
+        # Files of older versions do not say which metrics the model scores itself.
+        if same and [result.metric for result in stored] == list(metrics):
+            told = [replace(result, own_scored=metrics[result.metric]) for result in stored]
+            return replace(stored, results=told)
     except CheckpointError:
         pass
     made = evaluate(packed, n=model.n, announce=lambda line: print(f"  {line}", flush=True))
     made = replace(made, model=model.name)
     made.write(file)
     return made
+
+
+def current_metrics(packed: Path) -> dict[str, bool]:
+    """The default metrics of this model in order, and whether the model scores their controls itself."""
+    model = load_model(packed, "cpu")
+    entries = available_metrics(model.domain, model.spec, lambda line: None)
+    metrics = load_metrics(entries, None, lambda line: None)
+    return {name: metric.is_scored_by_model for name, metric in metrics.items()}
 
 
 def judge(model: ShippedModel, evaluation: EvaluationResult) -> None:

@@ -113,9 +113,8 @@ class MetricComparison:
 
     @property
     def shares_controls(self) -> bool:
-        """Whether the controls have the same values for all models, as features of samples have."""
-        first = self.first.anchors
-        return all(reading.anchors == first for reading in self.readings if not reading.skipped)
+        """Whether the controls have the same values for all models; not if each scores them itself."""
+        return not any(reading.own_scored for reading in self.readings)
 
     def among_trusted(self, measured_only: bool = False) -> MetricComparison:
         """The comparison of the recipes for which the metric is trusted, if each model has its own controls.
@@ -183,13 +182,7 @@ class MetricComparison:
         return name in leaders and len(leaders) < len(self.results)
 
     def matches_real(self, name: str, comparisons: int = 1) -> bool:
-        """Whether no trial of this recipe is worse than held-out real rows; False if it is unknown.
-
-        False also where each model scores its own controls, as by its likelihood: a model that scores test
-        rows as badly as other real rows is not as good as these.
-        """
-        if not self.shares_controls:
-            return False
+        """Whether no trial of this recipe is worse than held-out real rows; False if it is unknown."""
         worse = [reading.worse_than_real(comparisons) for reading in self._readings_of(name)]
         return bool(worse) and not any(each or each is None for each in worse)
 
@@ -209,10 +202,8 @@ class MetricComparison:
     def gap_closed(self, name: str) -> float | None:
         """The closed share of the gap between a bad control and real rows: the mean over seeds.
 
-        None if it is unknown, or if each model scores its own controls (:meth:`matches_real`).
+        None if it is unknown.
         """
-        if not self.shares_controls:
-            return None
         shares = [reading.gap_closed for reading in self._readings_of(name)]
         known = [share for share in shares if share is not None]
         return mean(known) if known and len(known) == len(shares) else None
@@ -282,13 +273,28 @@ def analyse(evaluations: Mapping[str, Mapping[int, EvaluationResult]], preferred
 def _compare_metric(
     metric: str, evaluations: Mapping[str, Mapping[int, EvaluationResult]]
 ) -> MetricComparison:
-    results = {}
-    for name, seeds in evaluations.items():
-        by_seed = {
-            seed: reading for seed, one in seeds.items() for reading in one if reading.metric == metric
-        }
-        results[name] = RecipeResult(name, by_seed)
-    return MetricComparison(metric, {name: result for name, result in results.items() if result.readings})
+    found = {
+        name: {seed: reading for seed, one in seeds.items() for reading in one if reading.metric == metric}
+        for name, seeds in evaluations.items()
+    }
+    marked = {name: seeds for name, seeds in _mark_own_scores(found).items() if seeds}
+    return MetricComparison(metric, {name: RecipeResult(name, seeds) for name, seeds in marked.items()})
+
+
+def _mark_own_scores(
+    found: Mapping[str, Mapping[int, MetricResult]],
+) -> Mapping[str, Mapping[int, MetricResult]]:
+    """Results whose controls differ between models are of each model's own scores.
+
+    Results that were written before they said so are known by this.
+    """
+    computed = [reading for seeds in found.values() for reading in seeds.values() if not reading.skipped]
+    if all(reading.anchors == computed[0].anchors for reading in computed):
+        return found
+    return {
+        name: {seed: replace(reading, own_scored=True) for seed, reading in seeds.items()}
+        for name, seeds in found.items()
+    }
 
 
 def seed_difference_interval(

@@ -13,6 +13,7 @@ from typing import Any
 
 from gancore.comparison.analysis import Analysis, MetricComparison
 from gancore.comparison.formatting import format_number, format_seconds, join_names
+from gancore.models.kind import model_kind
 
 CLEAR_RATIO = 1.5
 """The smallest ratio of times at which one recipe is reported as faster."""
@@ -27,16 +28,12 @@ the number of doublings, as for the layers of a deeper network.
 TradeoffsBySeed = Mapping[int, Mapping[str, Any]]
 
 
-def model_kind(tradeoffs: TradeoffsBySeed) -> str:
-    """``GAN`` for several players; otherwise inferred from the measured trade-offs; empty if unknown."""
+def measured_kind(tradeoffs: TradeoffsBySeed) -> str:
+    """The kind of a model (:func:`gancore.models.kind.model_kind`), from its trade-offs; empty if unknown."""
     first = next(iter(tradeoffs.values()), None)
     if first is None:
         return ""
-    if len(first["players"]) > 1:
-        return "GAN"
-    if first["likelihood"]["kind"] != "none":
-        return "likelihood model"
-    return "fitted model" if not first["players"] else "model"
+    return model_kind(len(first["players"]), first["likelihood"]["kind"] != "none")
 
 
 def tradeoff_row(
@@ -49,7 +46,7 @@ def tradeoff_row(
     own = [run for run in runs if run["name"] == name]
     done = [run for run in own if run["state"] != "not begun" and run["weights"]]
     row: dict[str, Any] = {
-        "kind": model_kind(tradeoffs),
+        "kind": measured_kind(tradeoffs),
         "training_seconds": _mean([run["seconds"] for run in done]),
         "training_steps": _mean([run["steps"] for run in done]),
         "training_samples": _mean([run["samples"] for run in done]),

@@ -23,7 +23,7 @@ from gancore.errors import PluginError
 from gancore.evaluation.features import FeaturePipeline, digest_spec, flatten_rows
 from gancore.evaluation.result import TRUSTED, badness
 from gancore.metrics.distances import nearest
-from gancore.metrics.metric import MODEL_REQUIREMENTS, Metric, MetricInputs, SampleSet
+from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.metrics.two_sample import MIN_ROWS, c2st_neighbour_details
 from gancore.random import Key, evaluation_key, shuffle_coordinates
 from gancore.trees import Tree
@@ -183,7 +183,7 @@ class Controls:
     def evaluate(self, entry: MetricEntry, metric: Metric) -> ControlValues:
         """The metric's values on its controls."""
         inputs = replace(self.inputs, key=self.inputs.key / entry.name)
-        if metric.requires & MODEL_REQUIREMENTS:
+        if metric.is_scored_by_model:
             return self._evaluate_likelihood(inputs, metric)
         if not self.n_rows_for(metric):
             return ControlValues({})

@@ -13,7 +13,7 @@ from gancore.evaluation.catalogue import known_failures
 from gancore.evaluation.controls import Controls, assess_trust
 from gancore.evaluation.features import FeaturePipeline
 from gancore.evaluation.result import BETTER_THAN_REAL, MetricResult, to_json_value
-from gancore.metrics.metric import MODEL_REQUIREMENTS, Metric, MetricInputs
+from gancore.metrics.metric import Metric, MetricInputs
 
 MATCHED_SUBSETS = 5
 """The number of subsets of the samples, of the controls' size, over which the matched value is averaged."""
@@ -66,6 +66,7 @@ class Evaluator:
             higher_is_better=metric.higher_is_better,
             kind=metric.kind,
             ideal=metric.ideal,
+            own_scored=metric.is_scored_by_model,
             n=n,
             n_real=n_real,
             features=", ".join(extractor.name for extractor in extractors),
@@ -119,7 +120,7 @@ class Evaluator:
         """
         n, n_real, count = len(inputs.fake), len(inputs.real), result.n_anchors
         same = metric.rows_used(n, n_real) == metric.rows_used(count, n_real)
-        if same or metric.requires & MODEL_REQUIREMENTS:
+        if same or metric.mean_over_samples or metric.is_scored_by_model:
             return replace(result, matched=result.value, matched_low=result.low, matched_high=result.high)
         if count > n or "classifier" in metric.requires or result.low is None or metric.interval is None:
             return result

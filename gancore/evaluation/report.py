@@ -5,7 +5,7 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,21 +29,22 @@ WEAK_CLASSIFIER = 0.9
 """The accuracy below which the summary mentions the classifier."""
 
 
-def summary(evaluation: EvaluationResult, width: int = MAX_WIDTH) -> list[str]:
+def summary(evaluation: EvaluationResult, width: int = MAX_WIDTH, main: str | None = None) -> list[str]:
     """Summarise in at most eight lines: quality, diversity, copies, metrics without trust, the next step.
 
-    Lines that are longer than ``width`` characters are cut.
+    ``main``: the metric of the line of quality (:func:`main_result`). Lines that are longer than ``width``
+    characters are cut.
     """
     computed = [result for result in evaluation if not result.skipped]
     if not computed:
         return []
     metadata = evaluation.metadata
-    reference = (
-        f"{metadata.get('n_real', 0):,} rows of {metadata.get('split', '')} of {metadata.get('source', '')}"
-    )
+    rows = count_noun(metadata.get("n_real", 0), "row")
+    reference = f"{rows} of {metadata.get('split', '')} of {metadata.get('source', '')}"
     lines = [f"{evaluation.model}: {metadata.get('n', 0):,} samples compared with {reference}"]
     lines += [
-        _line("good", _quality_line(computed)),
+        _line("good", _quality_line(computed, main)),
+        *(_line("behind", text) for text in _behind_lines(computed)),
         _line("diverse", _diversity_line(computed)),
         _line("copies", _copies_line(computed)),
         _line("distrust", _distrust_line(computed)),
@@ -75,8 +76,20 @@ def decisive_results(results: Sequence[MetricResult], *kinds: str) -> list[Metri
 
 
 def main_distance(results: Sequence[MetricResult]) -> MetricResult | None:
-    """The first distance that is trusted and sensitive to every control."""
-    return next((result for result in decisive_results(results, "distance") if result.trust == TRUSTED), None)
+    """The first distance that is trusted and sensitive to every control.
+
+    One that the model scores itself only if there is no other: by it, nothing is known about real rows.
+    """
+    able = [result for result in decisive_results(results, "distance") if result.trust == TRUSTED]
+    return min(able, key=lambda result: result.own_scored, default=None)
+
+
+def main_result(results: Iterable[MetricResult], main: str | None = None) -> MetricResult | None:
+    """The result of the metric ``main``, by default the main distance; None if it was not computed."""
+    computed = [result for result in results if not result.skipped and result.value is not None]
+    if main is None:
+        return main_distance(computed)
+    return next((result for result in computed if result.metric == main), None)
 
 
 def metrics_showing_noise(results: Sequence[MetricResult]) -> list[str]:
@@ -85,11 +98,18 @@ def metrics_showing_noise(results: Sequence[MetricResult]) -> list[str]:
     Empty unless they are more than half of the metrics that are sensitive to noise, or the main distance is
     one of them.
     """
-    decisive = decisive_results(results, "distance", "fidelity", "diversity")
-    sensitive = [result for result in decisive if "noise" in result.visible_controls]
-    showing = [result for result in sensitive if result.no_better_than("noise")]
+    sensitive, showing = _as_bad_as("noise", results)
     enough = 2 * len(showing) > len(sensitive) or main_distance(results) in showing
     return [result.metric for result in showing] if enough else []
+
+
+def _as_bad_as(
+    control: str, results: Sequence[MetricResult]
+) -> tuple[list[MetricResult], list[MetricResult]]:
+    """The results that are sensitive to a negative control, and those by which the samples are no better."""
+    decisive = decisive_results(results, "distance", "fidelity", "diversity")
+    sensitive = [result for result in decisive if control in result.visible_controls]
+    return sensitive, [result for result in sensitive if result.no_better_than(control)]
 
 
 def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
@@ -112,6 +132,8 @@ def describe_quality(result: MetricResult, differs: bool | None) -> str:
     worse = [control for control in visible if result.no_better_than(control)]
     if worse:
         return f"no better than {'noise' if worse[0] == 'noise' else 'a collapsed model'}"
+    if result.own_scored:
+        return "its own scores: not compared with real rows"
     if differs is False:
         return "not distinguishable from real rows"
     gap_closed = result.gap_closed
@@ -121,15 +143,26 @@ def describe_quality(result: MetricResult, differs: bool | None) -> str:
 
 
 def differs_from_real(results: Sequence[MetricResult]) -> bool | None:
-    """Whether the samples are worse than real rows by any distance, at 95 % for all; None if unknown."""
-    distances = decisive_results(results, "distance")
+    """Whether the samples are worse than real rows by any distance, at 95 % for all; None if unknown.
+
+    Distances that the model scores itself say nothing of it.
+    """
+    distances = [result for result in decisive_results(results, "distance") if not result.own_scored]
     differs = [result.worse_than_real(len(distances)) for result in distances]
     known = [worse for worse in differs if worse is not None]
     return any(known) if known else None
 
 
-def _quality_line(results: Sequence[MetricResult]) -> str:
-    result = main_distance(results)
+def _behind_lines(results: Sequence[MetricResult]) -> Iterator[str]:
+    """The metrics by which the samples are no better than noise, if there are any."""
+    sensitive, showing = _as_bad_as("noise", results)
+    if showing:
+        names = ", ".join(result.metric for result in showing)
+        yield f"no better than noise by {len(showing)} of {len(sensitive)} metrics: {names}"
+
+
+def _quality_line(results: Sequence[MetricResult], main: str | None = None) -> str:
+    result = main_result(results, main)
     if result is None:
         return "unknown: no distance is trusted on these data"
     return f"{_figures(result)}: {describe_quality(result, differs_from_real(results))}"
@@ -141,7 +174,7 @@ def _figures(result: MetricResult) -> str:
     ends = [
         f"{name} {format_number(result.anchors[name])}"
         for name in ("real", result.bad_control)
-        if name in result.anchors
+        if name in result.anchors and not (name == "real" and result.own_scored)
     ]
     return f"{result.metric} {format_number(value)}" + (f" ({', '.join(ends)})" if ends else "")
 
@@ -196,7 +229,7 @@ def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iter
         yield str(metadata["note"])
     n, n_real = metadata.get("n", 0), metadata.get("n_real", 0)
     if n > n_real:
-        yield f"only {n_real:,} rows for {n:,} samples: many metrics depend on both numbers"
+        yield f"only {count_noun(n_real, 'row')} for {n:,} samples: many metrics depend on both numbers"
     accuracy = (metadata.get("classifier") or {}).get("accuracy")
     if accuracy and accuracy["high"] < WEAK_CLASSIFIER:
         yield f"the classifier is {format_accuracy(accuracy, metadata['split'])}"
@@ -327,15 +360,15 @@ def footnotes(evaluation: EvaluationResult) -> Iterator[str]:
     """The lines below the table: on what its values depend."""
     metadata = evaluation.metadata
     yield (
-        f"n: {metadata['n']:,} samples (seed {metadata['seed']}), {metadata['n_real']:,} rows of "
+        f"n: {metadata['n']:,} samples (seed {metadata['seed']}), {count_noun(metadata['n_real'], 'row')} of "
         f"{metadata['split']} of {metadata['source']}; intervals are over samples, not over trainings"
     )
     controls = metadata["anchors"]
     reduced = sorted({r.n_anchors for r in evaluation if 0 < r.n_anchors < controls["n"]})
     exception = f" ({reduced[0]:,} for extractors that were trained on the other rows)" if reduced else ""
     yield (
-        f"controls: {controls['n']:,} rows each{exception}; {controls['real']}; noise: {controls['noise']}; "
-        f"collapse: {controls['collapse']}"
+        f"controls: {count_noun(controls['n'], 'row')} each{exception}; {controls['real']}; "
+        f"noise: {controls['noise']}; collapse: {controls['collapse']}"
     )
     searched, train = metadata.get("n_train", 0), metadata.get("train_size") or 0
     if searched < train:
@@ -394,7 +427,7 @@ def card_fact(result: MetricResult) -> CardMetric:
 
     features = f", features {result.features} ({result.features_hash[:12]})" if result.features else ""
     bounds = None if result.low is None or result.high is None else (result.low, result.high)
-    reference = f"{result.n_real:,} rows of {result.split} of {result.source}{features}"
+    reference = f"{count_noun(result.n_real, 'row')} of {result.split} of {result.source}{features}"
     value = float("nan") if result.value is None else result.value
     return CardMetric(
         result.metric, value, result.unit, result.n, reference, bounds, result.anchors, _best(result)

@@ -49,6 +49,8 @@ class MetricResult:
         low, high, method: the 95 % interval over samples and how it is computed; None and "" without one.
         kind: what the metric measures (see :class:`gancore.Metric`).
         ideal: the best value, if it is not an end of the scale.
+        own_scored: the model itself scores rows, those of its controls too, as by its likelihood. Its score
+            of real rows then says nothing of real rows: see :meth:`difference_from`, ``gap_closed``.
         n, n_real, split, source: ``n`` samples are compared with ``n_real`` rows of a split of a source.
         anchors: the values on the controls: ``real`` (held-out rows, the positive control) and the negative
             controls ``noise``, ``collapse``, ``shrunk``, ``widened`` and ``points``.
@@ -72,6 +74,7 @@ class MetricResult:
     higher_is_better: bool | None = None
     kind: str = "distance"
     ideal: float | None = None
+    own_scored: bool = False
     n: int = 0
     n_real: int = 0
     anchors: Mapping[str, float] = field(default_factory=dict)
@@ -104,12 +107,15 @@ class MetricResult:
     def difference_from(self, control: str, comparisons: int = 1) -> Difference | None:
         """The difference of badness to a control, for the control's number of rows; None if unknown.
 
+        Of a metric that the model scores itself the difference to real rows is not known: a model that scores
+        all real rows alike, however badly, is not as good as these.
+
         A positive difference is worse than the control. Its interval is at 95 % for all ``comparisons``
         together (Bonferroni), from the two intervals (MOVER: Zou and Donner, 2008). Values of negative
         controls are treated as exact. The interval is too wide, because both values share their reference
         rows. If the ideal is between the value and that of real rows, the difference is their distance.
         """
-        other = self.anchors.get(control)
+        other = None if self.own_scored and control == "real" else self.anchors.get(control)
         own = self.matched, self.matched_low, self.matched_high
         others = (other, self.real_low, self.real_high) if control == "real" else (other, other, other)
         numbers = [number for number in (*own, *others) if number is not None and not math.isnan(number)]
@@ -142,12 +148,13 @@ class MetricResult:
         """The controls ``noise`` and ``collapse`` that it is not farther from than from real rows.
 
         Those that the metric is insensitive to are left out. A value that is better than that of real rows
-        is nearest to these. None if it is unknown: there are no such controls, or no better direction.
+        is nearest to these. None if it is unknown: there are no such controls, or no better direction, or
+        the model scores its controls itself.
         """
         names = [name for name in ("noise", "collapse") if name in self.visible_controls]
         value = self.value if self.matched is None else self.matched
         directed = self.higher_is_better is not None or self.ideal is not None
-        if value is None or "real" not in self.anchors or not names or not directed:
+        if self.own_scored or value is None or "real" not in self.anchors or not names or not directed:
             return None
         own, real = self.badness(value), self.badness(self.anchors["real"])
         gap = max(0.0, own - real)
@@ -166,7 +173,12 @@ class MetricResult:
 
     @property
     def gap_closed(self) -> float | None:
-        """The closed share of the gap from ``bad_control`` to real rows (1: all of it); None if unknown."""
+        """The closed share of the gap from ``bad_control`` to real rows (1: all of it).
+
+        None if it is unknown, or if the model scores its controls itself (:meth:`difference_from`).
+        """
+        if self.own_scored:
+            return None
         ends = [self.anchors.get(name, math.nan) for name in (self.bad_control, "real")]
         bad, real, own = map(self.badness, (*ends, math.nan if self.matched is None else self.matched))
         return (bad - own) / (bad - real) if math.isfinite(own) and real < bad else None

@@ -230,6 +230,13 @@ class Metric:
     """It uses at most this many rows of each set."""
     ideal: float | None = None
     caveat: Callable[[MetricInputs], str] | None = None
+    mean_over_samples: bool = False
+    """Its value is a mean over samples: it does not depend on their number, beyond its interval."""
+
+    @property
+    def is_scored_by_model(self) -> bool:
+        """Whether the model itself scores rows, as by its likelihood, those of the controls too."""
+        return bool(self.requires & MODEL_REQUIREMENTS)
 
     def rows_used(self, fake: int, real: int) -> tuple[int, int]:
         """How many of these numbers of samples and real rows it uses."""

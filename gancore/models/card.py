@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from gancore.models.kind import kind_tag
+
 ANCHORS = ("real", "noise", "collapse")
 """The controls of the table of measures."""
 SAMPLES_PICTURE = "![samples](samples.png)"
@@ -49,6 +51,7 @@ class Publication:
         weights: how they are stored, such as ``float16``.
         summary_lines: :func:`gancore.evaluation.report.summary`, with the line about copies.
         notes: lines about the evaluation: its controls, its feature extractors.
+        decision: by which metric it was decided to publish it, and why by this one.
         exception: why it is published although its main distance says that it should not.
         limits: further lines of its limits.
         has_picture: whether ``samples.png`` is beside the card.
@@ -64,6 +67,7 @@ class Publication:
     weights: str = ""
     summary_lines: Sequence[str] = ()
     notes: Sequence[str] = ()
+    decision: str = ""
     exception: str = ""
     limits: Sequence[str] = ()
     has_picture: bool = False
@@ -76,8 +80,9 @@ class CardData:
     ``data``: the lines of the data contract. ``data_licence``: the licence as the owner of the data states
     it; ``licence``: that of the weights. ``parameters``: their number in the model folder. ``plugins``: those
     that the model needs; ``training_plugins``: those that only its training used; versions by distribution.
-    ``is_classifier``: the model classifies and generates no samples. ``samples_as_text``: its first samples
-    of seed 0, if they are texts.
+    ``is_classifier``: the model classifies and generates no samples. ``kind``: that of the model
+    (:func:`gancore.models.kind.model_kind`), a tag of the hub. ``samples_as_text``: its first samples of seed
+    0, if they are texts.
     """
 
     domain: str
@@ -99,6 +104,7 @@ class CardData:
     limits: Sequence[str] = ()
     conditional: bool = False
     is_classifier: bool = False
+    kind: str = ""
     samples_as_text: Sequence[str] = ()
     publication: Publication | None = None
 
@@ -169,7 +175,8 @@ def _judgement(published: Publication) -> str:
     """What the measures say, in words, and on what they depend."""
     if not published.summary_lines:
         return ""
-    lines = [f"- {_escape_markdown(text)}" for text in (*published.summary_lines, *published.notes)]
+    texts = (published.decision, *published.summary_lines, *published.notes)
+    lines = [f"- {_escape_markdown(text)}" for text in texts if text]
     return "\n".join(["## In words", "", *lines])
 
 
@@ -204,7 +211,11 @@ def _use(facts: CardData) -> str:
 
 
 def with_metrics(card: str, metrics: Sequence[CardMetric], tables: Sequence[str] = ()) -> str:
-    """Replace the section of metrics of a card, with ``tables`` in it; append it to a card that has none."""
+    """Replace the metrics of a card: the section, with ``tables`` in it, and those of the front matter.
+
+    A card without such a section gets one at its end; front matter that is no YAML stays as it is.
+    """
+    card = _with_indexed_metrics(card, metrics)
     before, heading_found, rest = card.partition("\n## Measures\n")
     _, next_heading, after = rest.partition("\n## ") if heading_found else ("", "", "")
     section = "\n\n".join([_metrics(metrics), *tables])
@@ -213,29 +224,60 @@ def with_metrics(card: str, metrics: Sequence[CardMetric], tables: Sequence[str]
 
 
 def _front_matter(facts: CardData) -> str:
+    """The metadata in the form of the hub: https://github.com/huggingface/hub-docs/blob/main/modelcard.md"""
+    source = _single_line(facts.source)
+    name = f"{facts.recipe} trained on {source}"
+    kind = kind_tag(facts.kind, facts.is_classifier)
     content: dict[str, Any] = {
         "license": _single_line(facts.licence) or "other",
         "library_name": "gancore",
-        "tags": ["gan", "gancore", facts.domain, facts.recipe],
+        "tags": list(dict.fromkeys(tag for tag in (kind, "gancore", facts.domain, facts.recipe) if tag)),
+        "datasets": [source],
     }
     if facts.publication is not None:
         content["license"] = content["license"].lower()  # as the hub spells its identifiers
-        content["datasets"] = [_single_line(facts.source)]
-        content["model-index"] = [_index_entry(facts, facts.publication)]
-    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+        name = _single_line(facts.publication.name)
+    if results := _indexed_metrics(facts.metrics):
+        content["model-index"] = [_index_entry(name, facts.domain, source, results)]
+    return _front_matter_text(content)
 
 
-def _index_entry(facts: CardData, published: Publication) -> dict[str, Any]:
-    """The results in the form of the hub: https://github.com/huggingface/hub-docs/blob/main/modelcard.md"""
-    source = _single_line(facts.source)
-    metrics = [
+def _front_matter_text(content: Mapping[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)}---"
+
+
+def _index_entry(name: str, domain: str, source: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+    task = {"type": "generation", "name": f"generation ({domain})"}
+    result = {"task": task, "dataset": {"type": source, "name": source}, "metrics": results}
+    return {"name": name, "results": [result]}
+
+
+def _indexed_metrics(metrics: Sequence[CardMetric]) -> list[dict[str, Any]]:
+    return [
         {"type": metric.name, "name": metric.name, "value": float(f"{metric.value:.6g}")}
-        for metric in facts.metrics
+        for metric in metrics
         if math.isfinite(metric.value)
     ]
-    task = {"type": "generation", "name": f"generation ({facts.domain})"}
-    result = {"task": task, "dataset": {"type": source, "name": source}, "metrics": metrics}
-    return {"name": _single_line(published.name), "results": [result]}
+
+
+def _with_indexed_metrics(card: str, metrics: Sequence[CardMetric]) -> str:
+    """The card with these results in ``model-index`` of a front matter that :func:`_front_matter` wrote."""
+    head, end, body = card.removeprefix("---\n").partition("\n---\n")
+    if not (card.startswith("---\n") and end):
+        return card
+    try:
+        content = yaml.safe_load(head)
+        domain = content["tags"][content["tags"].index("gancore") + 1]
+        source = str(content["datasets"][0])
+        title = next(line for line in body.splitlines() if line.startswith("# ")).removeprefix("# ")
+        index = content.get("model-index")
+        name = str(index[0]["name"]) if index else re.sub(r"\\(.)", r"\1", title)
+    except (yaml.YAMLError, AttributeError, KeyError, IndexError, TypeError, ValueError, StopIteration):
+        return card  # of another program, or of an older version
+    content.pop("model-index", None)
+    if results := _indexed_metrics(metrics):
+        content["model-index"] = [_index_entry(name, domain, source, results)]
+    return f"{_front_matter_text(content)}\n{body}"
 
 
 def _data(facts: CardData) -> str:

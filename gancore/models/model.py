@@ -28,6 +28,7 @@ from gancore.errors import (
 from gancore.games.game import Game
 from gancore.games.sampler import Sampler
 from gancore.models.folder import CONFIG, ModelFiles, read_model_folder
+from gancore.models.kind import model_kind
 from gancore.models.requirements import explain_missing
 from gancore.models.sampling import (
     condition_sampler,
@@ -53,7 +54,7 @@ class Model:
     """A sampler with its spec, domain and configuration. ``model.sample(4).data`` are four canonical samples.
 
     ``config`` is config.json of the model folder. ``weights_sha256`` is the sha256 of the file of weights, in
-    hexadecimal; it is empty if there is no file.
+    hexadecimal; it is empty if there is no file. ``kind``: see :func:`gancore.models.kind.model_kind`.
     """
 
     sampler: Sampler
@@ -62,6 +63,7 @@ class Model:
     config: dict[str, Any]
     device: torch.device
     weights_sha256: str = ""
+    kind: str = ""
 
     @validate_arguments
     @pinned_settings()
@@ -225,13 +227,13 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     files = read_model_folder(folder)
     _refuse_own_code(files, folder)
     try:
-        domain, sampler = _build(files, folder)
+        domain, sampler, kind = _build(files, folder)
     except GancoreError as error:
         explained = explain_missing(error, files.config, f"model folder {folder}")
         raise explained from (None if explained is error else error)
     target = resolve_device(device)
     sampler = sampler.to(target).eval()
-    return Model(sampler, files.spec, domain, dict(files.config), target, files.weights_sha256)
+    return Model(sampler, files.spec, domain, dict(files.config), target, files.weights_sha256, kind)
 
 
 def _refuse_own_code(files: ModelFiles, folder: Path) -> None:
@@ -268,14 +270,14 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(inner, key)
 
 
-def _build(files: ModelFiles, folder: Path) -> tuple[Domain, Sampler]:
+def _build(files: ModelFiles, folder: Path) -> tuple[Domain, Sampler, str]:
     domain = plugins().load_domain(str(files.config["domain"]))
     _, recipe = plugins().load_recipe(domain, str(files.config["recipe"]))
     validate_spec(domain.Schema, files.spec.fields, f"{folder}/{CONFIG}")
     section = _recipe_section(recipe, files.config.get("model"), folder)
-    sampler = _build_sampler(recipe, section, files.spec, folder)
+    sampler, kind = _build_sampler(recipe, section, files.spec, folder)
     load_weights(sampler, files.tensors, str(folder))
-    return domain, sampler
+    return domain, sampler, kind
 
 
 def _recipe_section(recipe: Recipe, values: Any, folder: Path) -> RecipeConfig:
@@ -289,10 +291,17 @@ def _recipe_section(recipe: Recipe, values: Any, folder: Path) -> RecipeConfig:
         ) from error
 
 
-def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Path) -> Sampler:
-    """Raise CheckpointError if the recipe cannot build a model, PluginError if its game is not found."""
+def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Path) -> tuple[Sampler, str]:
+    """The sampler and the kind of the model.
+
+    Raises:
+        CheckpointError: the recipe cannot build a model.
+        PluginError: its game is not found.
+    """
     try:
-        return build_game(recipe, section, spec, seed=0).sampler()
+        game = build_game(recipe, section, spec, seed=0)
+        sampler = game.sampler()
+        return sampler, model_kind(len(game.players), sampler.can("likelihood"))
     except PluginError:
         raise
     except Exception as error:  # a recipe may raise anything for values that it did not write

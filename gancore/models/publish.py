@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gancore.errors import CheckpointError, describe_error
-from gancore.evaluation.report import card_fact, footnotes, format_number, main_distance, summary
+from gancore.evaluation.report import card_fact, footnotes, format_number, main_result, summary
 from gancore.evaluation.result import EvaluationResult, MetricResult
 from gancore.files import Json, read_json_object, read_regular
 from gancore.models.card import CardData, Publication, model_card
@@ -20,6 +20,7 @@ from gancore.models.packaged import PUBLISHED
 from gancore.models.tensors import to_half_precision
 from gancore.run_folder import RunFolder
 
+DEFAULT_REASON = "the first distance of the evaluation that is trusted and sees every control"
 CARD_TEXTS = 8
 """Samples on the card of a domain of texts."""
 CARD_WIDTH = 1000
@@ -58,6 +59,7 @@ def publish_model(
     publication: Publication,
     licence: str,
     main: str | None = None,
+    why: str = DEFAULT_REASON,
 ) -> None:
     """Write a packed model of a run with its card, its picture and its figures to ``target``.
 
@@ -68,7 +70,8 @@ def publish_model(
         evaluation: of ``packed``.
         publication: what the card says beside it; lines about the evaluation are added.
         licence: that of the weights, as SPDX writes it.
-        main: the metric whose value is listed; by default the main distance.
+        main: the metric whose value is listed and by which the card opens; by default the main distance.
+        why: why by this metric.
 
     Raises:
         CheckpointError: the evaluation is of other weights, or a folder cannot be read or written.
@@ -76,17 +79,17 @@ def publish_model(
     model, files = load_model(packed, "cpu"), read_model_folder(packed)
     if evaluation.metadata.get("model_hash") != files.weights_sha256:
         raise CheckpointError(f"the evaluation is not of {packed}", "evaluate it again")
-    picture = draw_picture(model)
+    picture, result = draw_picture(model), main_result(evaluation, main)
     used = str(next(iter({str(tensor.dtype) for tensor in files.tensors.values()} & _HALF), "torch.float32"))
     dtype = used.removeprefix("torch.")
     publication = replace(
         publication,
         weights=WEIGHTS_TEXT.get(dtype, dtype),
-        summary_lines=summary(evaluation, CARD_WIDTH)[:-1],  # the next step is for the trainer
+        summary_lines=summary(evaluation, CARD_WIDTH, main)[:-1],  # the next step is for the trainer
+        decision="" if result is None else describe_decision(result, why),
         notes=[line for line in footnotes(evaluation) if not line.startswith("left out: ")],
         has_picture=picture is not None,
     )
-    result = main_result(evaluation, main)
     facts: dict[str, Json] = {
         "summary": publication.summary,
         "licence": licence,
@@ -101,11 +104,17 @@ def publish_model(
 _HALF = frozenset({"torch.float16", "torch.bfloat16"})
 
 
-def main_result(evaluation: EvaluationResult, main: str | None = None) -> MetricResult | None:
-    """The result of the metric ``main``, by default the main distance; None if it was not computed."""
-    if main is None:
-        return main_distance([result for result in evaluation if not result.skipped])
-    return next((r for r in evaluation if r.metric == main and r.value is not None), None)
+def describe_decision(result: MetricResult, why: str) -> str:
+    """By which metric the model is judged, why, and to which controls it is as near as to real rows."""
+    nearer = result.nearer_controls
+    if nearer is None:
+        found = "which has no controls"
+    elif nearer:
+        found = f"by which the model is as near to {' and '.join(nearer)} as to real rows"
+    else:
+        names = [name for name in ("noise", "collapse") if name in result.visible_controls]
+        found = f"by which the model is nearer to real rows than to {' and '.join(names)}"
+    return f"decided by {result.metric}, {found}: {why}"
 
 
 def figure_text(result: MetricResult) -> str:
@@ -167,6 +176,7 @@ def _card_data(
         limits=[f"At its last evaluation the model was {status.verdict}."] if status.verdict else [],
         conditional=model.sampler.conditional,
         is_classifier=not model.sampler.can("sample"),
+        kind=model.kind,
         samples_as_text=_texts(model),
         publication=publication,
     )

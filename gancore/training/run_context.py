@@ -24,6 +24,7 @@ from gancore.games.sampler import Sampler
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.card import CardData, CardMetric, model_card
 from gancore.models.folder import write_model_folder
+from gancore.models.kind import model_kind
 from gancore.models.model import Model
 from gancore.models.requirements import sampling_requirements, training_requirements
 from gancore.nn.buffers import data_shapes, resize_buffers
@@ -283,6 +284,7 @@ class RunContext:
                 metrics=measures,
                 conditional=sampler.conditional,
                 is_classifier=not sampler.can("sample"),
+                kind=model_kind(len(self.setup.game.players), sampler.can("likelihood")),
                 samples_as_text=self._sample_texts(sampler),
                 limits=[f"At its last evaluation the model was {state.verdict}."] if state.verdict else [],
             )

@@ -11,7 +11,7 @@ from torch import nn
 from gancore import Domain, Spec
 from gancore.comparison import tradeoffs
 from gancore.comparison.analysis import Analysis
-from gancore.comparison.tradeoff_table import model_kind, time_to_target, tradeoff_row, tradeoff_statements
+from gancore.comparison.tradeoff_table import measured_kind, time_to_target, tradeoff_row, tradeoff_statements
 from gancore.comparison.tradeoffs import (
     LoadedTrial,
     measure_inversion,
@@ -282,7 +282,7 @@ COSTS = {"players": {"a": 1, "b": 1}, "likelihood": {"kind": "none"}, "inversion
     ],
 )
 def test_the_kind_is_told_from_what_was_measured(changes, expected):
-    assert model_kind({0: COSTS | changes}) == expected
+    assert measured_kind({0: COSTS | changes}) == expected
 
 
 def test_of_several_seeds_the_worst_inversion_and_the_mean_likelihood_are_told():

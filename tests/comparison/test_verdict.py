@@ -164,7 +164,20 @@ def test_a_model_is_not_as_good_as_real_rows_because_it_scores_all_of_them_alike
     for name, value in (("a", 0.2), ("b", 0.9)):
         own = {**FAR["anchors"], "real": value}
         found[name] = {0: EvaluationResult(name, [reading("nll", around(value)[0], anchors=own)], {})}
-    assert analyse(found).comparisons[0].is_better("a", "b")
+    comparison = analyse(found).comparisons[0]
+    assert comparison.is_better("a", "b") and all(reading.own_scored for reading in comparison.readings)
+
+
+def test_own_scores_say_nothing_of_real_rows_in_a_comparison_either():
+    """Where two models score their controls equally by chance, too: as an evaluation says (test_report)."""
+    found = {
+        name: {0: EvaluationResult(name, [reading("auc", around(0.2)[0], own_scored=True)], {})}
+        for name in ("a", "b")
+    }
+    comparison = analyse(found).comparisons[0]
+    assert not comparison.shares_controls and comparison.anchors == {}
+    assert not comparison.matches_real("a") and comparison.gap_closed("a") is None
+    assert not comparison.worse_than_real("a", 1)
 
 
 def test_a_recipe_without_a_score_is_left_out_if_nothing_else_decides():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -84,6 +86,29 @@ def test_what_is_compared_is_the_value_at_the_numbers_of_the_anchors():
     assert lines(many)["diverse"] == "less than real: recall 0.3 of 0.9"
     unknown = recall(0.9, matched=None, matched_low=None, matched_high=None)
     assert unknown.worse_than_real() is None
+
+
+def test_a_model_that_scores_its_controls_itself_is_not_called_like_real_rows():
+    """By its own scores it has all rows alike, however few it makes; what others see of it decides."""
+    own = reading("link_auc", 10.0, own_scored=True)
+    assert own.difference_from("real") is None and own.worse_than_real() is None
+    assert own.gap_closed is None and own.nearer_controls is None
+    assert own.no_better_than("noise") is False
+    alone = lines(own)
+    assert alone["good"] == "link_auc 10 (noise 100): its own scores: not compared with real rows"
+    assert "do not distinguish" not in alone["next"]
+    far = reading("triangles", 55.0)
+    assert lines(own, far)["good"] == "triangles 55 (real 10, noise 100): 50 % of the way to real"
+    assert lines(own, reading("triangles", 10.0))["good"].endswith("not distinguishable from real rows")
+    assert "no better than noise" in lines(replace(own, matched=99.0, matched_high=104.0))["good"]
+
+
+def test_the_metric_that_decides_opens_and_others_behind_noise_are_named():
+    results = [reading("frechet", 105.0), reading("lm", 37.0), reading("kid", 12.0)]
+    shown = summary(EvaluationResult("m", results, ABOUT), main="lm")
+    assert shown[1] == "good:     lm 37 (real 10, noise 100): 70 % of the way to real"
+    assert shown[2] == "behind:   no better than noise by 1 of 3 metrics: frechet"
+    assert "behind" not in lines(reading("frechet", 37.0))
 
 
 def test_copies_are_said():

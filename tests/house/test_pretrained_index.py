@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -50,9 +51,35 @@ def judged(result: MetricResult, **facts: object) -> None:
 
 def test_a_model_that_is_as_near_to_noise_or_a_collapse_is_not_shipped():
     judged(GOOD)
-    for bad in ({"value": 40.0}, {"value": 90.0}, {"anchors": {}}, {"trust": "no: noise not distinguished"}):
+    untrusted = {"trust": "no: noise not distinguished"}
+    for bad in ({"value": 40.0}, {"value": 90.0}, {"anchors": {}}, untrusted, {"own_scored": True}):
         with pytest.raises(SCRIPT.NotShippedError):
             judged(MetricResult(**{**vars(GOOD), **bad}))
     judged(MetricResult(**{**vars(GOOD), "value": 40.0}), exception="a collapse, kept as an example")
     with pytest.raises(SCRIPT.NotShippedError):
         judged(GOOD, main="another")
+
+
+def test_cards_are_written_anew_without_a_training(tmp_path):
+    with pytest.raises(SCRIPT.NotShippedError, match="--cards"):
+        SCRIPT.train_to_end(INDEX["synthetic/ring"], tmp_path / "run", trains=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_is_taken_again_only_if_weights_or_metrics_are_others(tmp_path, monkeypatch):
+    model, file = INDEX["synthetic/ring"], tmp_path / "ring.jsonl"
+    digest = read_json_object(model.folder / "config.json")["files"]["model.safetensors"]
+    metrics = SCRIPT.current_metrics(model.folder)
+    computed = [MetricResult(name, 1.0, own_scored=own) for name, own in metrics.items()]
+    unsaid = [replace(result, own_scored=False) for result in computed]  # of an older version
+    taken = EvaluationResult("another", [GOOD], {"model_hash": digest})
+    monkeypatch.setitem(SCRIPT.evaluate_packed.__globals__, "evaluate", lambda *args, **facts: taken)
+    for results, weights, again in (
+        (computed, digest, False),
+        (unsaid, digest, False),
+        (computed, "0" * 64, True),
+        (computed[1:], digest, True),
+    ):
+        EvaluationResult(model.name, results, {"model_hash": weights}).write(file)
+        found = SCRIPT.evaluate_packed(model, model.folder, file)
+        assert list(found) == ([GOOD] if again else computed) and found.model == model.name

@@ -23,6 +23,7 @@ from gancore.data.dataset import Spec
 from gancore.errors import CheckpointError
 from gancore.models.card import CardData, CardMetric, model_card, with_metrics
 from gancore.models.folder import read_model_folder, write_model_folder
+from gancore.models.kind import model_kind
 from gancore.models.model import load_weights
 
 CONFIG = {"domain": "rings", "recipe": "gan", "model": {"width": 8}, "plugins": {"gancore-rings": "1.0"}}
@@ -253,7 +254,8 @@ def test_a_changed_byte_is_refused_or_leaves_the_weights_as_they_were(name, plac
 
 FACTS = CardData(
     domain="rings",
-    recipe="gan",
+    recipe="wgan",
+    kind="GAN",
     source="shapes: `old`",
     steps=1200,
     samples=38_400,
@@ -303,6 +305,41 @@ def test_measures_can_be_told_anew_and_nothing_else_changes():
     assert with_metrics(model_card(facts), other) == model_card(replace(facts, metrics=other))
     assert with_metrics(model_card(facts), []) == model_card(replace(facts, metrics=[]))
     assert with_metrics("# A card of its own\n", other).startswith("# A card of its own\n\n## Measures\n\n| ")
+
+
+def front(text):
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def test_a_run_of_anyone_has_its_data_and_figures_in_the_metadata_of_the_hub():
+    found = front(model_card(FACTS))
+    assert found["datasets"] == ["shapes: `old`"] and found["tags"] == ["gan", "gancore", "rings", "wgan"]
+    (result,) = found["model-index"][0]["results"]
+    assert result["dataset"]["name"] == "shapes: `old`" and result["task"]["type"] == "generation"
+    assert {m["name"]: m["value"] for m in result["metrics"]} == {"distance": 4.12346, "a|b": 1.0}
+    bare = model_card(replace(FACTS, metrics=[]))
+    assert "model-index" not in front(bare)
+    evaluated = with_metrics(bare, [CardMetric("distance", 2.5), CardMetric("recall", float("nan"))])
+    assert front(evaluated)["model-index"][0]["results"][0]["metrics"][0]["value"] == 2.5
+    assert front(evaluated)["model-index"][0]["name"] == "wgan trained on shapes: `old`"
+    foreign = with_metrics("---\ntags: [other]\n---\n\n# Mine\n", [CardMetric("distance", 2.5)])
+    assert front(foreign) == {"tags": ["other"]}
+
+
+@pytest.mark.parametrize(
+    ("players", "likelihood", "classifies", "tag"),
+    [
+        (2, False, False, "gan"),
+        (2, True, False, "gan"),  # a flow that plays against an opponent
+        (1, True, False, "likelihood-model"),
+        (0, False, False, "fitted-model"),
+        (1, False, False, None),
+        (1, False, True, "classifier"),
+    ],
+)
+def test_only_an_adversarial_model_is_tagged_as_a_gan(players, likelihood, classifies, tag):
+    facts = replace(FACTS, kind=model_kind(players, likelihood), is_classifier=classifies)
+    assert front(model_card(facts))["tags"] == [*([tag] if tag else []), "gancore", "rings", "wgan"]
 
 
 def test_the_card_does_not_make_up_what_is_not_known():

@@ -120,6 +120,11 @@ class GraphDomain(Domain):
                 "gancore_graph.link_scores:edge_overlap",
                 "share of the edges of train that a sample has",
             ),
+            MetricEntry(
+                "canberra",
+                "gancore_graph.canberra:canberra",
+                "mean relative difference of the statistics of a sample from train's",
+            ),
         )
     }
 

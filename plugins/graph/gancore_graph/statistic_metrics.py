@@ -2,6 +2,7 @@
 
 The values are comparable with train's alone, since models generate as many edges as train has. Real rows have
 held-out edges too: they are thinned to as many edges as train, in the way in which train itself was drawn.
+One row is thinned several times: its interval is the spread of graphs that are drawn like train.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from gancore_graph.splits import spanning_edges
 MOST_GRAPHS = 64
 """Samples that a statistic is computed of; more would narrow the interval little."""
 MOST_FOR_PATHS = 16
+THINNED = 16
+"""Thinned graphs of a single row, as of real rows."""
 NORMAL_95 = 1.959964
 
 _VALUES: Memo[float] = Memo(100_000)
@@ -67,8 +70,15 @@ def train_graph(inputs: MetricInputs) -> Graph:
 
 
 def sampled_graphs(inputs: MetricInputs, train: Graph, most: int) -> list[Graph]:
-    """Up to ``most`` of the samples, drawn by the key, each with at most as many edges as train."""
+    """Up to ``most`` of the samples, drawn by the key, each with at most as many edges as train.
+
+    A single row with more edges gives :data:`THINNED` graphs.
+    """
     samples: GraphTensors = inputs.fake.samples
+    if len(inputs.fake) == 1:
+        whole = as_graph(edges_of(samples, 0), int(samples["nodes"][0]))
+        copies = THINNED if len(whole.edges) > len(train.edges) else 1
+        return [thin(whole, len(train.edges), inputs.key.seed + copy) for copy in range(copies)]
     rows = inputs.fake.content_order()[(inputs.key / "rows").permutation(len(inputs.fake))[:most]].tolist()
     return [
         thin(as_graph(edges_of(samples, row), int(samples["nodes"][row])), len(train.edges), inputs.key.seed)
@@ -112,7 +122,15 @@ def _compute(statistic: Statistic, inputs: MetricInputs) -> float:
 
 def _interval(statistic: Statistic, inputs: MetricInputs) -> Interval:
     values, train, _ = _values(statistic, inputs)
-    return mean_interval(statistic.compare(values, train))
+    return spread(statistic.compare(values, train), inputs)
+
+
+def spread(values: Tensor, inputs: MetricInputs) -> Interval:
+    """Of the mean over samples (n); of a single row, whose edges are thinned, where one such graph lies."""
+    if len(inputs.fake) > 1 or len(values) < 2:
+        return mean_interval(values)
+    half, mean = NORMAL_95 * float(values.std()), float(values.mean())
+    return Interval(mean - half, mean + half, f"spread of {len(values)} thinned graphs")
 
 
 def _details(statistic: Statistic, inputs: MetricInputs) -> Mapping[str, Any]:
@@ -131,6 +149,7 @@ def statistic_metric(statistic: Statistic) -> Metric:
         details=partial(_details, statistic),
         requires=frozenset({"train"}),
         insensitive_to=frozenset[Control]({"collapse"}),
+        mean_over_samples=True,
     )
 
 
@@ -206,7 +225,7 @@ _PATH = KNOWN_STATISTICS["path_length"]
 def _path_interval(inputs: MetricInputs) -> Interval:
     """Over samples and, for a large graph, over the sources that were drawn in train."""
     values, mean, _ = _values(_PATH, inputs)
-    low, high, method = mean_interval(values / mean)
+    low, high, method = spread(values / mean, inputs)
     ratio, error = float(values.mean()) / mean, find_path_length(train_graph(inputs)).error / mean
     half = ((high - low) ** 2 / 4 + (NORMAL_95 * ratio * error) ** 2) ** 0.5
     return Interval(ratio - half, ratio + half, f"{method}, with the error of train's drawn sources")
