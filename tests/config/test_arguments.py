@@ -15,8 +15,8 @@ from gancore.arguments import ARGUMENT_TYPES
 from gancore.errors import ConfigError, GancoreError
 
 VERBS = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
-FREE = {"steps", "samples", "time", "settings"}
-"""Budgets are checked with the configuration."""
+FREE = {"steps", "samples", "time", "settings", "origin"}
+"""Budgets are checked with the configuration; an origin comes from ``read_origin``, which checks its files."""
 
 
 @pytest.mark.parametrize(
