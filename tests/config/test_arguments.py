@@ -16,7 +16,7 @@ from gancore.errors import ConfigError, GancoreError
 
 VERBS = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
 FREE = {"steps", "samples", "time", "settings", "origin"}
-"""Budgets are checked with the configuration; an origin comes from ``read_origin``, which checks its files."""
+"""Budgets are checked with the configuration; an origin comes from ``read_origin``, which checks it."""
 
 
 @pytest.mark.parametrize(

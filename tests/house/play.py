@@ -141,7 +141,8 @@ def make_training_tiny() -> None:
 
     def tiny(domain: str | None = None, **given: Any) -> Any:
         if given.get("resume") in (None, "auto"):
-            is_audio = domain == "audio" or (domain is None and not callable(given.get("game")))
+            unnamed = domain is None and given.get("init_from") is None and not callable(given.get("game"))
+            is_audio = domain == "audio" or unnamed
             own = TINY_AUDIO if is_audio else TINY
             given["overrides"] = [*(given.get("overrides") or []), *own]
         return train(domain, **given)
