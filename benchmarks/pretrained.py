@@ -253,8 +253,8 @@ def evaluate_packed(model: ShippedModel, packed: Path, file: Path) -> Evaluation
         metrics = current_metrics(packed)
         # Files of older versions do not say which metrics the model scores itself.
         if same and [result.metric for result in stored] == list(metrics):
-            told = [replace(result, own_scored=metrics[result.metric]) for result in stored]
-            return replace(stored, results=told)
+            marked = [replace(result, own_scored=metrics[result.metric]) for result in stored]
+            return replace(stored, results=marked)
     except CheckpointError:
         pass
     made = evaluate(packed, n=model.n, announce=lambda line: print(f"  {line}", flush=True))

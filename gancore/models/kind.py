@@ -1,4 +1,4 @@
-"""What a model is, told from its game. Imports no torch."""
+"""The kind of a model, from its game. Imports no torch."""
 
 from __future__ import annotations
 
