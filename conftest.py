@@ -21,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(uncovered.Uncovered(), "uncovered")
 
 
+@pytest.hookimpl(trylast=True)  # after the fixtures, which may import the workers
 def pytest_runtest_setup() -> None:
     """Workers that a test starts in this process are forks of it: none imports torch anew."""
     workers = sys.modules.get("gancore.training.launch")

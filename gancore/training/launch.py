@@ -41,7 +41,7 @@ from gancore.run_folder import RunFolder
 from gancore.runtime.clock import active_time, measure_suspensions
 from gancore.runtime.signals import Interrupted, default_handlers, deliver, record_signals, signal_handler
 from gancore.text import escape_control
-from gancore.training.resume import check_config
+from gancore.training.resume import check_config, removed_if_not_started
 from gancore.training.trainer import RunResult, Trainer, train_worker
 
 if TYPE_CHECKING:
@@ -80,9 +80,10 @@ def launch(make_job: Callable[[], TrainJob], devices: int | None) -> RunResult:
         _check_launcher(launcher, devices)
         return _join_launcher(launcher, make_job)
     job = make_job()
-    if devices is None or devices == 1:
-        return run_job(job)
-    return spawn_workers(job, devices)
+    with removed_if_not_started(job.run):
+        if devices is None or devices == 1:
+            return run_job(job)
+        return spawn_workers(job, devices)
 
 
 def run_job(
@@ -187,6 +188,8 @@ def _join_launcher(launcher: tuple[int, int, int], make_job: Callable[[], TrainJ
     store = launcher_store(processes)
     job: TrainJob = broadcast_by_store(store, processes, make_job)
     with ExitStack() as stack:
+        if processes.is_main:
+            stack.enter_context(removed_if_not_started(job.run))
         with default_handlers():
             stack.enter_context(connect(processes, job.config.train.distributed_timeout, store=store))
         return run_job(job, processes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -160,9 +161,26 @@ def remove_given_rows(run: RunFolder, config: RunConfig) -> None:
             (run.rows_folder / given).unlink()
 
 
+@contextlib.contextmanager
+def removed_if_not_started(run: RunFolder) -> Iterator[None]:
+    """Context manager that removes the folder of a new run if an error comes before its trainer.
+
+    A run that has its configuration stays, as it can be started: its rows may be nowhere else.
+    """
+    is_new = not run.config_file.exists()
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(GancoreError), run.lock():
+            if is_new and run.read_status() is None:
+                remove_new_run(run)
+        raise
+
+
 def remove_new_run(run: RunFolder) -> None:
     """Remove the files of a new run that did not start; files of others stay."""
-    for file in (run.status_file, run.data_file, run.config_file, run.lock_file):
+    held = run.lock_file.with_name(f"{run.lock_file.name}.held")
+    for file in (run.status_file, run.data_file, run.config_file, run.lock_file, held):
         with contextlib.suppress(OSError):
             file.unlink()
     with contextlib.suppress(OSError):

@@ -13,6 +13,8 @@ from refusals import names
 from safetensors.torch import load_file
 from tiny_runs import TINY, Child, checkpoints, finish, start, weights
 
+from gancore.errors import LostProcessError
+
 WORDS = ["train", *TINY, "--precision", "fp32"]
 DISCRIMINATOR_ALONE = "train.dynamics.name=unrolled"
 
@@ -55,6 +57,18 @@ def test_one_and_two_devices_train_alike_and_either_goes_on_with_the_others_run(
 def test_a_mistake_is_one_line_whoever_finds_it(words, named, tmp_path):
     answer = run(tmp_path, "--devices", 2, "--steps", 2, "--quiet", "--out", "run", *words)
     assert all(names(answer.error, word) for word in named), answer.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_new_run_is_removed_if_its_processes_do_not_meet(tmp_path, monkeypatch):
+    """Rank 1 may end, for a mistake that it has found, while rank 0 still connects."""
+
+    def connect(processes, *arguments, **options):
+        raise LostProcessError("another process of this run does not respond", "see its error message")
+
+    monkeypatch.setattr("gancore.runtime.distributed.connect", connect)
+    answer = run(tmp_path, "--devices", 2, "--steps", 2, "--quiet", "--out", "run")
+    assert answer.code == 75 and "does not respond" in answer.error
     assert not (tmp_path / "run").exists()
 
 
