@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gancore.errors import CheckpointError
-from gancore.evaluation.result import TRUSTED, EvaluationResult, MetricResult
+from gancore.evaluation.result import SPREAD, TRUSTED, EvaluationResult, MetricResult
 from gancore.evaluation.tables import to_markdown, to_rich
 from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
 from gancore.text import count_noun, escape_control
@@ -115,8 +115,11 @@ def _as_bad_as(
 def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
     """Diversity metrics by which the samples are no better than a few repeated rows.
 
-    Empty unless they are more than half of the diversity metrics that are sensitive to the collapse.
+    Empty unless they are more than half of the diversity metrics that are sensitive to the collapse, and if
+    samples are as far from each other as real rows are: such samples miss the data without being alike.
     """
+    if any(result.details.get(SPREAD, 0.0) >= 1 for result in results):
+        return []
     decisive = decisive_results(results, "diversity")
     sensitive = [result for result in decisive if "collapse" in result.visible_controls]
     showing = [result.metric for result in sensitive if result.no_better_than("collapse")]

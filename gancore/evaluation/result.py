@@ -23,6 +23,8 @@ FORMAT = 3
 TRUSTED = "yes"
 BETTER_THAN_REAL = "no: better than real rows"
 """``trust`` of a value that no model can have."""
+SPREAD = "spread"
+"""The key in the details of recall of :func:`gancore.metrics.precision_recall.relative_spread`."""
 
 
 class Difference(NamedTuple):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import pi, sqrt
+from math import nan, pi, sqrt
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gancore.errors import ConfigError
+from gancore.evaluation.result import SPREAD
 from gancore.metrics.bins import kmeans_centres
 from gancore.metrics.distances import CHUNK_ENTRIES, distance_chunks, nearest
 from gancore.metrics.intervals import (
@@ -71,6 +72,20 @@ def coverage(real: Tensor, fake: Tensor, k: int = DENSITY_K, entries: int = CHUN
     return float((closest <= radius).double().mean())
 
 
+def relative_spread(real: Tensor, fake: Tensor, k: int = DENSITY_K) -> float:
+    """Median distance of a sample to its k-th nearest other sample, over the same of real rows.
+
+    1 on average for equal distributions, 0 for repeated rows; above 1 samples do not repeat, whatever they
+    miss. As the distance falls with the number of rows, as many of either set, the first ones, are compared:
+    real (m, d), fake (n, d), in random order. NaN if either set has fewer than two rows, or real rows repeat.
+    """
+    n = min(len(real), len(fake))
+    if n < 2:
+        return nan
+    own, of_real = (float(radii(rows[:n], min(k, n - 1)).median()) for rows in (fake, real))
+    return own / of_real if of_real > 0 else nan
+
+
 def _knn_metric(
     function: Callable[[Tensor, Tensor], float],
     fraction: float,
@@ -101,7 +116,13 @@ precision_metric = _knn_metric(
 )
 """Share of samples in the region of real rows; a few repeated samples may be there too."""
 recall_metric = _knn_metric(
-    recall, 1 / 3, "real", CAVEAT, kind="diversity", insensitive_to=INSENSITIVE_TO_SPREAD
+    recall,
+    1 / 3,
+    "real",
+    CAVEAT,
+    kind="diversity",
+    insensitive_to=INSENSITIVE_TO_SPREAD,
+    details=lambda inputs: {SPREAD: relative_spread(*inputs.shuffled_features())},
 )
 """Share of real rows in the region of samples; if samples are far from each other, their balls contain
 everything.

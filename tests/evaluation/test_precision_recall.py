@@ -14,7 +14,7 @@ from torch import Tensor
 from gancore.errors import ConfigError
 from gancore.metrics import precision_recall
 from gancore.metrics.distances import distance_chunks, nearest
-from gancore.metrics.precision_recall import coverage, density, precision, radii, recall
+from gancore.metrics.precision_recall import coverage, density, precision, radii, recall, relative_spread
 from gancore.random import Key
 
 ALL = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
@@ -147,3 +147,24 @@ def test_the_figures_that_prdc_publishes_for_equal_gaussians():
     assert recall(real, fake, 5) == pytest.approx(0.471, abs=0.03)
     assert density(real, fake, 5) == pytest.approx(1.056, abs=0.1)
     assert coverage(real, fake, 5) == pytest.approx(0.974, abs=0.01)
+
+
+def test_the_relative_spread_is_that_of_scale_repeats_and_numbers():
+    x, y = normal("real", n=600, d=3).double(), normal("fake", n=600, d=3).double()
+    same = relative_spread(x, y)
+    assert same == pytest.approx(1, abs=0.1)
+    assert relative_spread(x, 3 * y) == pytest.approx(3 * same, rel=1e-12)
+    assert relative_spread(x, y + 100) == pytest.approx(same, rel=1e-3)
+    assert relative_spread(x, y[:30].repeat(20, 1)) == 0
+    assert relative_spread(x[:150], y) == relative_spread(x[:150], y[:150])
+    assert relative_spread(x[:3], y) > 0
+    assert math.isnan(relative_spread(x[:1], y)) and math.isnan(relative_spread(x[:30].repeat(20, 1), y))
+
+
+def test_what_recall_says_besides_its_value_tells_a_collapse_from_samples_that_miss_the_data():
+    real = normal("real", n=500, d=8)
+    spreads = {
+        name: precision_recall.recall_metric.details(featured(fake, real))["spread"]
+        for name, fake in {"collapsed": real[:25].repeat(20, 1), "elsewhere": 1.5 * real + 5}.items()
+    }
+    assert spreads["collapsed"] == 0 and spreads["elsewhere"] > 1

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gancore.evaluation.report import MAX_LINES, MAX_WIDTH, summary
-from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.evaluation.report import MAX_LINES, MAX_WIDTH, metrics_showing_collapse, summary
+from gancore.evaluation.result import SPREAD, EvaluationResult, MetricResult
 
 ABOUT = {"n": 500, "n_real": 500, "split": "test", "source": "ring"}
 ANCHORS = {
@@ -78,6 +78,14 @@ def test_how_good(value, said):
 )
 def test_how_diverse(value, said):
     assert lines(recall(value, half=0.02))["diverse"] == said
+
+
+@pytest.mark.parametrize(("spread", "collapsed"), [(0.0, True), (0.8, True), (1.2, False)])
+def test_samples_that_miss_the_data_but_do_not_repeat_are_not_called_collapsed(spread, collapsed):
+    """They cover as little as a few repeated rows do, since they are elsewhere."""
+    covers_little = recall(0.04, half=0.02, details={SPREAD: spread})
+    assert bool(metrics_showing_collapse([covers_little])) is collapsed
+    assert lines(covers_little)["diverse"].startswith("collapsed" if collapsed else "less than real")
 
 
 def test_what_is_compared_is_the_value_at_the_numbers_of_the_anchors():
