@@ -10,6 +10,7 @@ import importlib.util
 import json
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,13 @@ class SweepFolder:
         return RunFolder(self.trials / f"{number:04d}")
 
     def create(self, flag: str) -> None:
-        """Create the folder. Raises ConfigError if it cannot be written or contains other files."""
+        """Create the folder.
+
+        Raises:
+            ConfigError: it cannot be written, contains other files, or a part of it is no file or folder.
+        """
         try:
+            self._check_parts(flag)
             self.path.mkdir(parents=True, exist_ok=True)
             others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
             own = {self.locks.name, self.trials.name}  # another worker may be making them
@@ -72,6 +78,15 @@ class SweepFolder:
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{flag} {self.path}: {error.strerror}", "give another folder") from error
+
+    def _check_parts(self, flag: str) -> None:
+        """Raises ConfigError for links and pipes: optuna would write into the files of others, or wait."""
+        for path in (self.journal, self.identity_file, self.trials, self.locks):
+            expected = stat.S_ISREG if path in (self.journal, self.identity_file) else stat.S_ISDIR
+            with contextlib.suppress(FileNotFoundError):
+                if not expected(path.lstat().st_mode):
+                    kind = "regular file" if expected is stat.S_ISREG else "folder"
+                    raise ConfigError(f"{flag} {self.path}: {path.name} is no {kind}", "give another folder")
 
     def identity(self) -> str:
         """The name by which storage and folder know each other; it is made if there is none.

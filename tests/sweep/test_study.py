@@ -18,7 +18,7 @@ from gancore.errors import ConfigError, DataError, StorageError
 from gancore.jobs import ERROR_START, INTERRUPTED, JobResult
 from gancore.sweep import worker
 from gancore.sweep.results import read_results
-from gancore.sweep.storage import CLAIM, storage_errors
+from gancore.sweep.storage import CLAIM, SweepFolder, storage_errors
 from gancore.sweep.worker import SweepOptions, Worker
 
 
@@ -55,6 +55,21 @@ def test_a_worker_that_was_killed_while_it_made_the_folder_is_no_obstacle(tmp_pa
     for name in ("locks", "trials"):
         (tmp_path / name).mkdir()
     assert join(tmp_path).claim(1).number == 0
+
+
+@pytest.mark.parametrize("name", ["sweep.journal", "sweep.json", "trials", "locks"])
+def test_nothing_is_written_through_links_and_pipes_of_a_stranger(name, tmp_path):
+    """Optuna would write into the file of the link, and wait for the pipe."""
+    folder = SweepFolder(tmp_path / "s")
+    folder.path.mkdir()
+    (folder.path / "sweep.json").write_text('{"id": "abc"}')
+    (own := tmp_path / "mine").write_text("precious")
+    for make in (lambda path: path.symlink_to(own), os.mkfifo):
+        (folder.path / name).unlink(missing_ok=True)
+        make(folder.path / name)
+        with refused(ConfigError, name):
+            folder.create("--storage")
+    assert own.read_text() == "precious"
 
 
 def test_a_trial_of_a_killed_worker_is_continued(tmp_path):
