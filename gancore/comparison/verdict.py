@@ -34,8 +34,8 @@ RULES = {
     "fault": "Noise, and a few repeated rows (collapse), are evaluated in the same way as samples. A recipe"
     " is no better than noise if the first distance, or more than half of the metrics that are sensitive to"
     " noise, show it for every trial. It is collapsed if more than half of the metrics of diversity show it"
-    " and its samples are nearer to each other than real rows are. It copies train if more than half of the"
-    " metrics of memorization show it.",
+    " and its samples are nearer to each other than 0.9 of the distance between real rows. It copies train"
+    " if more than half of the metrics of memorization show it.",
     "better": "A recipe is better than another by a metric if three conditions hold: the 95 % intervals over"
     " samples of all its trials are on the better side of those of the other recipe; it is better than the"
     " bad controls; the other recipe is worse than held-out real rows, because nothing can be better than"

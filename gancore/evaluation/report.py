@@ -25,6 +25,8 @@ DIVERSITY_SHOWN = 2
 """The number of diversity metrics whose values are shown."""
 FEW_ROWS = 50
 """Fewer held-out rows may be the reason why no distance is trusted."""
+ALIKE_SPREAD = 0.9
+"""The distance between neighbouring samples, relative to real rows, below which they may be collapsed."""
 WEAK_CLASSIFIER = 0.9
 """The accuracy below which the summary mentions the classifier."""
 
@@ -116,9 +118,9 @@ def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
     """Diversity metrics by which the samples are no better than a few repeated rows.
 
     Empty unless they are more than half of the diversity metrics that are sensitive to the collapse, and if
-    samples are as far from each other as real rows are: such samples miss the data without being alike.
+    samples are about as far from each other as real rows are: they miss the data without being alike.
     """
-    if any(result.details.get(SPREAD, 0.0) >= 1 for result in results):
+    if any(result.details.get(SPREAD, 0.0) >= ALIKE_SPREAD for result in results):
         return []
     decisive = decisive_results(results, "diversity")
     sensitive = [result for result in decisive if "collapse" in result.visible_controls]

@@ -80,7 +80,7 @@ def test_how_diverse(value, said):
     assert lines(recall(value, half=0.02))["diverse"] == said
 
 
-@pytest.mark.parametrize(("spread", "collapsed"), [(0.0, True), (0.8, True), (1.2, False)])
+@pytest.mark.parametrize(("spread", "collapsed"), [(0.0, True), (0.8, True), (0.95, False), (1.2, False)])
 def test_samples_that_miss_the_data_but_do_not_repeat_are_not_called_collapsed(spread, collapsed):
     """They cover as little as a few repeated rows do, since they are elsewhere."""
     covers_little = recall(0.04, half=0.02, details={SPREAD: spread})
