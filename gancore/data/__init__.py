@@ -11,7 +11,7 @@ from gancore.lazy import attach
 
 if TYPE_CHECKING:
     from gancore.data.archives import is_archive, unpack_archive
-    from gancore.data.arrays import distinct_rows, keeps_together, read_npy, split_rows
+    from gancore.data.arrays import ARRAY_READ_ERRORS, distinct_rows, keeps_together, read_npy, split_rows
     from gancore.data.cache import cache_folder
     from gancore.data.data_files import DataFile
     from gancore.data.dataset import BoundedText
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from gancore.trees import Tree, tree_map
 
 __all__ = [
+    "ARRAY_READ_ERRORS",
     "SPLITS",
     "Announce",
     "BoundedText",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +23,20 @@ MAX_DUPLICATE_SHARE = 0.1
 """If a larger share of the rows is repeated, the data are discrete: equal rows are then not duplicates."""
 CHUNK_VALUES = 1 << 22
 """The number of values that are processed at a time."""
+
+ARRAY_READ_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,  # the header declares more than there is
+    RuntimeError,  # encrypted; NotImplementedError: an unknown compression
+    SyntaxError,  # numpy evaluates headers as literals of Python
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What numpy raises for npy and npz files that are damaged, or hold objects."""
 
 
 def read_npy(path: Path, fix: str) -> NDArray[Any]:
@@ -39,7 +57,7 @@ def read_npy(path: Path, fix: str) -> NDArray[Any]:
                 "write the file again",
             )
         array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+    except ARRAY_READ_ERRORS as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}", fix) from None
     return array
 

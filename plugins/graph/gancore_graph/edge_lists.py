@@ -86,10 +86,13 @@ def _is_integer(text: str) -> bool:
 
 
 def _number(pairs: Sequence[tuple[str, str]], singles: Sequence[str]) -> tuple[NDArray[np.generic], Ints]:
-    """The names of the nodes, as int64 where all fit in it, and the numbers of the pairs."""
+    """The names of the nodes, as int64 where all are written as such, and the numbers of the pairs."""
     flat = [part for pair in pairs for part in pair] + list(singles)
     try:
-        ids: NDArray[np.generic] = np.array(list(map(int, flat)), dtype=np.int64)
+        numbers_of_ids = list(map(int, flat))
+        if list(map(str, numbers_of_ids)) != flat:  # 1_2 and 12, 07 and 7 are different nodes
+            raise ValueError
+        ids: NDArray[np.generic] = np.array(numbers_of_ids, dtype=np.int64)
     except (ValueError, OverflowError):
         ids = np.array(flat)
     names, numbers = number_names(ids)

@@ -40,7 +40,7 @@ def read_graphml(content: bytes, name: str) -> Arcs:
         raise DataError(
             f"{name} has a document type (DTD) or entities, which are not read", "delete the DOCTYPE"
         ) from None
-    except ParseError as error:
+    except (ParseError, LookupError, ValueError) as error:  # the last two: of its encoding
         raise DataError(f"{name} is no XML: {error}", "save the graph as GraphML again") from None
     if not seen:
         raise DataError(f"{name} has no element graph", "give GraphML")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.io import mmread
 from scipy.sparse import coo_array
 
-from gancore.data import total_memory_bytes
+from gancore.data import ARRAY_READ_ERRORS, total_memory_bytes
 from gancore.errors import DataError
 from gancore.text import short_repr
 from gancore_graph.graph import Arcs
@@ -36,11 +35,9 @@ def load_arrays(content: bytes, name: str) -> Mapping[str, NDArray[Any]]:
             raise DataError(f"{name} unpacks to {size / 1e9:,.0f} GB", "give a smaller graph")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
-    except ValueError as error:
+    except ARRAY_READ_ERRORS as error:
         if "pickle" in str(error) or "Object arrays" in str(error):
             raise DataError(f"{name} holds pickled objects, which are not read", _NPZ) from None
-        raise DataError(f"{name} cannot be read: {error}", _NPZ) from None
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, KeyError, NotImplementedError) as error:
         raise DataError(f"{name} is no npz file: {error}", _NPZ) from None
 
 
@@ -64,9 +61,11 @@ def _from_csr(
     """Raises DataError: these are no CSR arrays of a square matrix."""
     if any(a.dtype.kind not in "iu" or a.ndim != 1 for a in (indptr, indices, shape)) or len(shape) != 2:
         raise DataError(f"{name}: indptr, indices and shape are no lists of integers", _NPZ)
+    indptr, indices = indptr.astype(np.int64), indices.astype(np.int64)  # of uint64, no step is negative
     rows, columns = map(int, shape)
     _require_square(rows, columns, name)
-    if len(indptr) != rows + 1 or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+    ends = indptr[:1].tolist() + indptr[-1:].tolist()
+    if len(indptr) != rows + 1 or ends != [0, len(indices)] or (np.diff(indptr) < 0).any():
         raise DataError(
             f"{name}: indptr does not divide the {len(indices):,} indices into {rows:,} rows", _NPZ
         )
@@ -75,8 +74,8 @@ def _from_csr(
         raise DataError(
             f"{name}: the column {wrong:,} is not in 0 to {columns - 1:,}", "save the matrix again"
         )
-    pairs = np.stack([np.repeat(np.arange(rows), np.diff(indptr)), indices.astype(np.int64)], 1)
-    if data is not None and len(data) == len(pairs):
+    pairs = np.stack([np.repeat(np.arange(rows), np.diff(indptr)), indices], 1)
+    if data is not None and data.shape == (len(pairs),):
         pairs = pairs[data != 0]
     return Arcs(pairs, np.arange(rows), True)
 
@@ -126,6 +125,8 @@ def read_table(text: str, name: str) -> Arcs:
         DataError: it is not square, or holds something else than numbers.
     """
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise DataError(f"{name} has no rows", "give a square table")
     delimiter = next((d for d in (",", ";", "\t") if d in lines[0]), None)
     cells = [[cell.strip().strip('"') for cell in line.split(delimiter)] for line in lines]
     names = None
@@ -133,6 +134,8 @@ def read_table(text: str, name: str) -> Arcs:
         names, cells = cells[0], cells[1:]
         if cells and len(names) == len(cells[0]) and len(names) == len(cells) + 1:
             names, cells = names[1:], [row[1:] for row in cells]
+    if not cells:
+        raise DataError(f"{name} has a heading and no rows", "give a square table")
     widths = {len(row) for row in cells}
     if len(widths) != 1:
         raise DataError(
@@ -173,6 +176,8 @@ def read_array(array: NDArray[Any], name: str) -> Arcs:
     pairs = array if columns == 2 else array.T
     if pairs.dtype.kind not in "iu":
         raise DataError(f"{name}: edges are {array.dtype}, not integers", "give edges of integers")
+    if pairs.size and int(pairs.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"{name}: the id {int(pairs.max())} is 2^63 or more", "number the nodes anew")
     names, numbers = np.unique(pairs.astype(np.int64), return_inverse=True)
     return Arcs(numbers.reshape(-1, 2), names, None)
 

@@ -53,7 +53,7 @@ def _integers(path: Path, columns: int) -> Ints:
     try:
         numbers: NDArray[np.int64] = np.array(text.replace(",", " ").split(), dtype=np.int64)
         return numbers.reshape(-1, columns)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise DataError(
             f"{path.name} is no list of {columns} integers a line", "get the file again"
         ) from None

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import tracemalloc
+import zipfile
 
 import networkx
 import numpy as np
@@ -32,6 +33,16 @@ def read(tmp_path, name, content, **changes):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     config = GraphConfig(**changes)
     return make_graph(read_file(path, config), name, config.directed == "refuse")
+
+
+def npz_of(header):
+    """An npz of one array with this header, and no content."""
+    return saved(lambda file: _write_member(file, b"\x93NUMPY\1\0v\0" + header.ljust(117) + b"\n"))
+
+
+def _write_member(file, content):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("edges.npy", content)
 
 
 def saved(write):
@@ -63,6 +74,8 @@ def test_ids_are_kept_whatever_they_are(tmp_path):
     assert graph.names.tolist() == [-3, 7, 9000000000] and graph.edges.tolist() == [[0, 1], [1, 2]]
     huge = read(tmp_path, "b.edges", "99999999999999999999999 1\n1 2\n")
     assert huge.nodes == 3 and huge.names.dtype.kind == "U"
+    spelt = read(tmp_path, "d.edges", "1_2 12\n07 7\n12 07\n")  # int() takes all of these for two numbers
+    assert spelt.names.tolist() == ["07", "12", "1_2", "7"] and len(spelt.edges) == 3
     named = read(tmp_path, "c.edges", "x.org/v#1 b\na b\n")  # a hash within an id begins no comment
     assert named.names.tolist() == ["a", "b", "x.org/v#1"] and len(named.edges) == 2
 
@@ -151,6 +164,9 @@ def test_no_pickle_is_read(tmp_path):
         ({"adj_indptr": [0, 2, 1], "adj_indices": [1], "adj_shape": [2, 2]}, "does not divide"),
         ({"adj_indptr": [0, 1, 1], "adj_indices": [1], "adj_shape": [2, 3]}, "2 x 3"),
         ({"x": [1]}, "holds x, no graph"),
+        ({"indptr": np.array([0, 2, 1, 2], "u8"), "indices": [1, 2], "shape": [3, 3]}, "does not divide"),
+        ({"indptr": np.zeros(0, int), "indices": [1], "shape": [-1, -1]}, "does not divide"),
+        ({"edges": np.array([[2**63 + 1, 2]], dtype=np.uint64)}, "2\\^63"),
     ],
 )
 def test_arrays_that_are_no_matrix(tmp_path, arrays, said):
@@ -190,11 +206,19 @@ def test_graphml_of_networkx_with_unknown_attributes(tmp_path):
         ("<graphml/>", "no element graph"),
         ('<graphml><graph><node id="a"/><edge source="a" target="b"/></graph></graphml>', "'b'"),
         ('<graphml><graph><node id="a"/></graph></graphml>', "no edges"),
+        ('<?xml version="1.0" encoding="foo"?><graphml><graph/></graphml>', "no XML"),
+        ('<?xml version="1.0" encoding="shift_jis"?><graphml><graph/></graphml>', "no XML"),
     ],
 )
 def test_graphml_that_cannot_be_read(tmp_path, content, said):
     with pytest.raises(DataError, match=said):
         read(tmp_path, "a.graphml", content)
+
+
+@pytest.mark.parametrize("content", ["# nothing\n", ",a,b\n"])
+def test_tables_without_rows_are_refused(tmp_path, content):
+    with pytest.raises(DataError, match="no rows"):
+        read(tmp_path, "a.csv", content, format="adjacency")
 
 
 def test_adjacency_tables_with_and_without_names(tmp_path):
@@ -223,6 +247,12 @@ def test_adjacency_tables_with_and_without_names(tmp_path):
         ("a.gml", "graph [ node [ id 0 ] ]", "no suffix"),
         ("a.txt.gz", gzip.compress(b"0 1\n" * 999, mtime=0)[:-9], "damaged"),
         ("a.npz", b"0 1\n", "no npz"),
+        ("a.npz", npz_of(b"{'descr': '<i8', 'fortran_order': [[["), "no npz"),
+        (
+            "a.npz",
+            npz_of(b"{'descr': '<i8', 'fortran_order': False, 'shape': (10000000000000, 2), }"),
+            "no npz",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, content, said):

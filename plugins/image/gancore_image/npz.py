@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -14,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data import SkipItem, SkippedItem, Split
+from gancore.data import ARRAY_READ_ERRORS, SkipItem, SkippedItem, Split
 from gancore_image.preprocess import Pixels, array_to_levels
 
 MAX_BYTES = 1 << 34
@@ -23,15 +21,6 @@ _SPLIT = r"(?:train|t10k|test|valid|validation|val)"
 _CALLED_LABELS = re.compile(rf"(?:{_SPLIT}_)?(?:labels?|y|targets?)(?:_{_SPLIT})?")
 """With these names a wrong length is an error; with others (``n_classes``) it is another kind of array."""
 _NAMES = re.compile(r"(?:class|label)_?names?|classes|categories")
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    RuntimeError,  # encrypted; NotImplementedError: an unknown compression
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 NamedArray = tuple[str, Pixels, NDArray[np.generic] | None, list[str]]
 
@@ -72,7 +61,7 @@ def numeric_labels(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [member.filename for member in archive.infolist() if _is_numeric(archive, member)]
-    except _UNREADABLE:
+    except ARRAY_READ_ERRORS:
         return []
 
 
@@ -92,7 +81,7 @@ def read_npy(path: Path) -> NDArray[np.generic]:
         if declared > MAX_BYTES:
             raise SkipItem(f"its array declares {declared:,} bytes, more than {MAX_BYTES:,}")
         array: NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except ARRAY_READ_ERRORS as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SkipItem(f"it cannot be read as npy without unpickling ({message})") from None
     if array.ndim not in (3, 4):
@@ -163,7 +152,7 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
         _check_size(path)
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except _UNREADABLE as error:
+    except ARRAY_READ_ERRORS as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SkipItem(f"it cannot be read as npz without unpickling ({message})") from None
 

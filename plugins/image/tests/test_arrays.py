@@ -251,6 +251,21 @@ def test_other_files_called_npz_are_refused(tmp_path, content):
         stacks_of(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "header", [b"{'descr': [[[", b"{'descr': ',,', 'fortran_order': False, 'shape': (1,)}"]
+)
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_headers_that_are_no_python_are_refused(tmp_path, name, header):
+    content = b"\x93NUMPY\x01\x00v\x00" + header.ljust(117) + b"\n"
+    if name == "a.npz":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("images.npy", content)
+    else:
+        (tmp_path / name).write_bytes(content)
+    with refused(DataError, name, "unpickling"):
+        open_images(Source("a", tmp_path / name), ImageConfig())
+
+
 @pytest.mark.parametrize("offset, patch", [(8, 1), (10, 99)], ids=["encrypted", "unknown compression"])
 def test_members_that_cannot_be_unpacked_are_refused(tmp_path, offset, patch):
     np.savez(tmp_path / "a.npz", images=levels(4, 9, 9), labels=np.arange(4))

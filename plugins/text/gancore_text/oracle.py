@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
+from gancore.data import ARRAY_READ_ERRORS
 from gancore.errors import DataError
 from gancore.nn import sample_categorical
 from gancore.text import escape_unprintable
@@ -55,7 +56,7 @@ class Oracle(TextDistribution):
             with np.load(path, allow_pickle=False) as file:
                 arrays = [file[name].astype(np.float32) for name in SHAPES]
             shapes = [array.shape for array in arrays]
-        except (OSError, ValueError, KeyError) as error:
+        except (*ARRAY_READ_ERRORS, KeyError) as error:
             shown = escape_unprintable(str(path))
             raise DataError(f"{shown} cannot be read: {error}", "get target_params.npz again") from None
         if shapes != list(SHAPES.values()):
