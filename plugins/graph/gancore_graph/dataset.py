@@ -52,7 +52,7 @@ def _open_one(graph: Graph, found: GraphSource, source: Source, config: GraphCon
         valid,
         test,
         spec=_spec(graph, split, source),
-        summary=_summary(graph, split, source, config),
+        summary=[*_summary(graph, split, source, config), *found.notes],
         fingerprint=_digest([graph.edges, *_arrays(split)], graph.nodes),
         splits=held if len(split.valid) + len(split.test) <= MOST_NAMED else {},
     )
@@ -144,7 +144,7 @@ def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, confi
         valid,
         test,
         spec=spec,
-        summary=[*_set_summary(graphs, splits, source), *_span_lines(spec)],
+        summary=[*_set_summary(graphs, splits, source), *_span_lines(spec), *found.notes],
         fingerprint=_digest([graph.edges for graph in graphs], *[g.nodes for g in graphs], *splits),
         splits=named if len(graphs) <= MOST_NAMED else {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import networkx
 import numpy as np
 
 from gancore import Source, SourceEntry
-from gancore.data import list_files, read_npy
+from gancore.data import first_skipped, list_files, other_suffix_lines, read_npy
 from gancore.errors import ConfigError, DataError
 from gancore.text import escape_unprintable
 from gancore_graph.config import Format, GraphConfig
@@ -63,6 +64,8 @@ FILES: Mapping[str, str] = {
 """The file, or folder, of a named set in its folder."""
 SPLIT_FILES: Mapping[str, str] = {"cora_ml": "netgan_link_prediction_split.npz"}
 MOST_GRAPHS = 1_000_000
+DOCUMENTS = frozenset({"readme", "license", "licence", "copying", "citation", "changelog"})
+"""Names, without suffixes, of files that come with data and hold no graph."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,35 @@ def resolve_graphs(source: Source, config: GraphConfig) -> GraphSource:
 
 
 def _read_folder(path: Path, config: GraphConfig) -> GraphSource:
-    """Each file of a graph is one of a set; a folder with one of them is that graph."""
-    names = [name for name in list_files(path).names if file_kind(Path(name)) is not None]
-    if not names:
+    """Each file of a graph is one of a set; a folder with one of them is that graph.
+
+    Files that cannot be read, documents such as ``README.txt``, and other kinds are named in the notes.
+    """
+    listing = list_files(path)
+    found = [name for name in listing.names if file_kind(Path(name)) is not None]
+    if len(found) > MOST_GRAPHS:
+        raise DataError(f"{path.name} holds {len(found):,} graphs", f"give at most {MOST_GRAPHS:,}")
+    arcs, names, skipped = [], [], list(listing.skipped)
+    for name in found:
+        if Path(name).name.partition(".")[0].lower() in DOCUMENTS:
+            skipped.append((name, "it is named as a document, not as a graph"))
+            continue
+        try:
+            arcs.append(read_file(path / name, config))
+            names.append(name)
+        except DataError as error:
+            skipped.append((name, error.message))
+    left = set(listing.names) - set(found)
+    others = other_suffix_lines(Counter(Path(name).suffix.lower() for name in left))
+    if not arcs:
+        reasons = [first_skipped(skipped)] if skipped else others
+        why = f": {reasons[0]}" if reasons else ""
         raise DataError(
-            f"no file of a graph in {escape_unprintable(str(path))}", f"give one of {', '.join(KINDS)}"
+            f"no file of a graph in {escape_unprintable(str(path))} can be read{why}",
+            f"give one of {', '.join(KINDS)}",
         )
-    if len(names) > MOST_GRAPHS:
-        raise DataError(f"{path.name} holds {len(names):,} graphs", f"give at most {MOST_GRAPHS:,}")
-    return GraphSource([read_file(path / name, config) for name in names], names)
+    told = f"{len(skipped):,}, {first_skipped(skipped)}" if skipped else "none"
+    return GraphSource(arcs, names, notes=[*others, f"skipped: {told}"])
 
 
 def read_file(path: Path, config: GraphConfig) -> Arcs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import networkx
 import numpy as np
 import pytest
@@ -98,6 +100,23 @@ def test_a_folder_of_files_is_a_set_of_graphs(tmp_path):
         open_source(str(tmp_path), split="published")
 
 
+def test_what_is_no_graph_in_a_folder_is_named_and_costs_no_graph(tmp_path):
+    for number in range(6):
+        networkx.write_edgelist(networkx.cycle_graph(6 + number), tmp_path / f"{number}.edges", data=False)
+    (tmp_path / "README.txt").write_text("graphs of rings\nfrom a friend\n")
+    (tmp_path / "damaged.edges").write_bytes(b"\xff\xfa1 2\n")
+    (tmp_path / "old.gml").write_text("graph []")
+    os.mkfifo(tmp_path / "pipe.edges")
+    data = open_source(str(tmp_path))
+    assert sum(map(len, data.splits.values())) == 6
+    told = " ".join(line for line in data.summary if line.startswith(("not used", "skipped")))
+    assert all(name in told for name in (".gml 1", "skipped: 3", "README.txt", "damaged.edges", "pipe.edges"))
+    for number in range(6):
+        (tmp_path / f"{number}.edges").unlink()
+    with pytest.raises(DataError, match=r"README\.txt"):
+        open_source(str(tmp_path))
+
+
 def test_a_tu_set_is_read_by_graph(tmp_path):
     (tmp_path / "X_A.txt").write_text("1, 2\n2, 1\n3, 4\n4, 3\n4, 5\n5, 4\n6, 7\n7, 6\n")
     (tmp_path / "X_graph_indicator.txt").write_text("1\n1\n2\n2\n2\n3\n3\n")
@@ -106,6 +125,9 @@ def test_a_tu_set_is_read_by_graph(tmp_path):
     graphs, names = read_tu_set(tmp_path, find_tu_set(tmp_path))
     assert names == ["X-1", "X-2", "X-3"] and [len(g.names) for g in graphs] == [2, 3, 2]
     assert make_graph(graphs[1], "x").edges.tolist() == [[0, 1], [1, 2]]
+    (tmp_path / "X_A.txt").write_text("99999999999999999999, 1\n")
+    with pytest.raises(DataError, match="no list of 2 integers"):
+        read_tu_set(tmp_path, "X")
     (tmp_path / "X_A.txt").write_text("1, 3\n")
     with pytest.raises(DataError, match="joins two graphs"):
         read_tu_set(tmp_path, "X")
