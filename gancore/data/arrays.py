@@ -27,6 +27,7 @@ CHUNK_VALUES = 1 << 22
 ARRAY_READ_ERRORS: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
+    KeyError,  # an array is missing
     EOFError,
     MemoryError,  # the header declares more than there is
     RuntimeError,  # encrypted; NotImplementedError: an unknown compression

@@ -177,7 +177,7 @@ def read_array(array: NDArray[Any], name: str) -> Arcs:
     if pairs.dtype.kind not in "iu":
         raise DataError(f"{name}: edges are {array.dtype}, not integers", "give edges of integers")
     if pairs.size and int(pairs.max()) > np.iinfo(np.int64).max:
-        raise DataError(f"{name}: the id {int(pairs.max())} is 2^63 or more", "number the nodes anew")
+        raise DataError(f"{name}: the id {int(pairs.max())} is 2^63 or more", "number the nodes from 0")
     names, numbers = np.unique(pairs.astype(np.int64), return_inverse=True)
     return Arcs(numbers.reshape(-1, 2), names, None)
 

@@ -126,14 +126,14 @@ def _read_folder(path: Path, config: GraphConfig) -> GraphSource:
     left = set(listing.names) - set(found)
     others = other_suffix_lines(Counter(Path(name).suffix.lower() for name in left))
     if not arcs:
-        reasons = [first_skipped(skipped)] if skipped else others
-        why = f": {reasons[0]}" if reasons else ""
+        why = first_skipped(skipped) if skipped else "".join(others)
+        why = f": {why}" if why else ""
         raise DataError(
             f"no file of a graph in {escape_unprintable(str(path))} can be read{why}",
             f"give one of {', '.join(KINDS)}",
         )
-    told = f"{len(skipped):,}, {first_skipped(skipped)}" if skipped else "none"
-    return GraphSource(arcs, names, notes=[*others, f"skipped: {told}"])
+    skipped_line = f"{len(skipped):,}, {first_skipped(skipped)}" if skipped else "none"
+    return GraphSource(arcs, names, notes=[*others, f"skipped: {skipped_line}"])
 
 
 def read_file(path: Path, config: GraphConfig) -> Arcs:

@@ -56,7 +56,7 @@ class Oracle(TextDistribution):
             with np.load(path, allow_pickle=False) as file:
                 arrays = [file[name].astype(np.float32) for name in SHAPES]
             shapes = [array.shape for array in arrays]
-        except (*ARRAY_READ_ERRORS, KeyError) as error:
+        except ARRAY_READ_ERRORS as error:
             shown = escape_unprintable(str(path))
             raise DataError(f"{shown} cannot be read: {error}", "get target_params.npz again") from None
         if shapes != list(SHAPES.values()):
