@@ -33,6 +33,8 @@ from gancore.trees import Tree, tree_all_finite
 T = TypeVar("T")
 MAX_MASKED_STEPS = 200
 """Consecutive steps in which every update of a player was masked, before the run is stopped."""
+MIN_MASKED_STEPS, MASKED_SHARE = 5, 1 / 10
+"""At the end of a run as few steps suffice, or this share of all."""
 STATUS_SECONDS = 5.0
 """Between two updates of run.json while nothing is saved."""
 
@@ -234,6 +236,18 @@ class Callbacks:
                         f" {self._masked[move]} steps up to step {state.step}",
                         "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)",
                     )
+
+    def describe_masked(self, state: TrainState) -> str:
+        """Which move's updates were all masked at the end of the run; empty if there is none."""
+        fewest = min(MAX_MASKED_STEPS, max(MIN_MASKED_STEPS, MASKED_SHARE * state.step))
+        return next(
+            (
+                f"every update of the {move} had a gradient that is not finite in the last {steps} steps"
+                for move, steps in self._masked.items()
+                if steps >= fewest
+            ),
+            "",
+        )
 
     def _preview(self, state: TrainState) -> None:
         drawn, findings = self._monitor.draw_preview(state)

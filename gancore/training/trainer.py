@@ -163,12 +163,15 @@ class Trainer:
         return usual if is_short and context.setup.game.players else 0
 
     def _check_model(self, callbacks: Callbacks, state: TrainState) -> None:
-        """Raises TrainingError if training has ended with a model that makes no usable samples."""
+        """Raises TrainingError if training has ended with a model that makes no usable samples, or learned
+        nothing at the end."""
         try:
             finite = callbacks.has_finite_samples(state)
             problem = "" if finite else "makes samples that are NaN or infinite"
         except Exception as error:
             problem = f"cannot be sampled ({describe_error(error)})"
+        if masked := callbacks.describe_masked(state):
+            problem = f"{problem and f'{problem}, and '}no longer learned: {masked}"
         if problem:
             raise TrainingError(
                 f"training has ended at step {state.step}, and its model {problem}",

@@ -242,6 +242,15 @@ def test_training_that_only_gives_nan_stops_and_names_the_player(gancore, tmp_pa
     assert list((tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"))
 
 
+def test_a_short_run_that_ends_with_masked_updates_fails_though_tokens_are_always_finite(gancore, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(f"the cat {i % 7} sees a dog {i % 5}" for i in range(60)))
+    words = ["train", "--domain", "text", "--recipe", "lstm-lm", "--data", "texts.txt", "--steps", 12]
+    words += ["--out", "run", "--quiet", "--set", "model.lr=1e20", "--set", "model.width=8"]
+    answer = gancore(*words)
+    assert answer.code == 4 and "12" in answer.error and "not finite" in answer.error
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
 def test_a_folder_and_a_file_whose_names_are_not_utf8_train(gancore, tmp_path):
     record(tmp_path / "sounds")
     place = (tmp_path / "sounds").rename(tmp_path / os.fsdecode(b"m\xe9lodies"))
