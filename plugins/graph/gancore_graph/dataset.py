@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import compress
 
 import numpy as np
 import torch
 
 from gancore import Data, Source, Spec
-from gancore.data import SPLITS, Split, assign_splits, splits_of_files
+from gancore.data import SPLITS, assign_splits
 from gancore.errors import ConfigError, DataError
-from gancore.text import count_noun, escape_unprintable
+from gancore.text import count_noun
 from gancore_graph.breadth_first import find_bandwidth
 from gancore_graph.canonical import GraphView
 from gancore_graph.config import GraphConfig
@@ -32,28 +30,13 @@ MOST_NAMED = 20_000
 
 def open_graph(source: Source, config: GraphConfig) -> Data:
     """Raises DataError if no graph can be used."""
-    found = _with_edges(resolve_graphs(source, config))
+    found = resolve_graphs(source, config)
     refuse = config.directed == "refuse"
     if len(found.arcs) == 1:
         graph = make_graph(found.arcs[0], source.name, refuse)
         return _open_one(graph, found, source, config)
     graphs = [make_graph(arcs, name, refuse) for arcs, name in zip(found.arcs, found.names, strict=True)]
     return _open_set(graphs, found, source, config)
-
-
-def _with_edges(found: GraphSource) -> GraphSource:
-    """A set without graphs that have no edges, unless none has edges; the notes count what is left out."""
-    usable = [bool((arcs.pairs[:, 0] != arcs.pairs[:, 1]).any()) for arcs in found.arcs]
-    if all(usable) or not any(usable):
-        return found
-    first = escape_unprintable(found.names[usable.index(False)])
-    left_out = f"without edges: {count_noun(usable.count(False), 'graph')}, left out, the first is {first}"
-    return replace(
-        found,
-        arcs=list(compress(found.arcs, usable)),
-        names=list(compress(found.names, usable)),
-        notes=[*found.notes, left_out],
-    )
 
 
 def _open_one(graph: Graph, found: GraphSource, source: Source, config: GraphConfig) -> Data:
@@ -143,10 +126,12 @@ def _summary(graph: Graph, split: LinkSplit, source: Source, config: GraphConfig
 
 
 def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, config: GraphConfig) -> Data:
-    """Graphs are divided by folders with the names of splits, else by content."""
+    """Graphs are divided by their content, so that equal ones are in one split."""
     if config.split == "published":
         raise ConfigError(f"{source.name} has no published split", "set data.split=drawn")
-    splits, own = _divide(graphs, found.names, config)
+    shares = (1 - config.valid_fraction - config.test_fraction, config.valid_fraction, config.test_fraction)
+    digests = [_digest([graph.edges], graph.nodes, config.seed) for graph in graphs]
+    splits = assign_splits(digests, shares)
     most = max(len(graph.edges) for graph in graphs)
     members = {name: [n for n, own in enumerate(splits) if own == name] for name in SPLITS}
     train, valid, test = (
@@ -159,34 +144,10 @@ def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, confi
         valid,
         test,
         spec=spec,
-        summary=[*_set_summary(graphs, splits, own, source), *_span_lines(spec), *found.notes],
+        summary=[*_set_summary(graphs, splits, source), *_span_lines(spec), *found.notes],
         fingerprint=_digest([graph.edges for graph in graphs], *[g.nodes for g in graphs], *splits),
         splits=named if len(graphs) <= MOST_NAMED else {},
     )
-
-
-def _divide(
-    graphs: Sequence[Graph], names: Sequence[str], config: GraphConfig
-) -> tuple[list[Split], list[Split]]:
-    """The split of each graph, and the splits that are the set's own.
-
-    Valid and test of the set itself replace the shares that would be cut for them. The other graphs are
-    divided by content, so that equal ones of them are in one split.
-
-    Raises:
-        DataError: too few graphs.
-    """
-    official = splits_of_files(names)
-    own = [split for split in SPLITS[1:] if split in official]
-    shares = (
-        1 - config.valid_fraction - config.test_fraction,
-        0.0 if "valid" in own else config.valid_fraction,
-        0.0 if "test" in own else config.test_fraction,
-    )
-    free = [graph for graph, split in zip(graphs, official, strict=True) if split not in own]
-    placed = iter(assign_splits([_digest([graph.edges], graph.nodes, config.seed) for graph in free], shares))
-    splits = [split if split in own else next(placed) for split in official]
-    return splits, [SPLITS[0], *own] if own else []
 
 
 def _set_spec(train: Sequence[Graph], graphs: Sequence[Graph], source: Source) -> Spec:
@@ -205,9 +166,7 @@ def _span_lines(spec: Spec) -> list[str]:
     return [f"breadth-first orders of train: an edge spans at most {spec['bandwidth']} places"]
 
 
-def _set_summary(
-    graphs: Sequence[Graph], splits: Sequence[str], own: Sequence[str], source: Source
-) -> list[str]:
+def _set_summary(graphs: Sequence[Graph], splits: Sequence[str], source: Source) -> list[str]:
     licence = f", licence {source.entry.licence}" if source.entry else ""
     sizes = sorted(graph.nodes for graph in graphs)
     notes = Counter(note.partition(":")[0] for graph in graphs for note in graph.notes)
@@ -218,8 +177,7 @@ def _set_summary(
         f"{max(len(graph.edges) for graph in graphs):,}",
         "graphs are undirected, without loops and weights; said of them: "
         + ", ".join(f"{name} ({count:,} graphs)" for name, count in notes.items()),
-        f"splits: {', '.join(f'{divided[name]:,} {name}' for name in SPLITS)}, "
-        + (f"the set's own: {', '.join(own)}" if own else "by content"),
+        f"splits: {', '.join(f'{divided[name]:,} {name}' for name in SPLITS)}, by content",
     ]
 
 

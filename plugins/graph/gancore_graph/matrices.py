@@ -115,13 +115,7 @@ def _check_matrix_market(content: bytes, name: str) -> None:
             + (" and entries" if wanted == 3 else ""),
             "fix the line, or set data.format=edges if it is a list of edges",
         )
-    rows = int(numbers[0])
-    _require_square(rows, int(numbers[1]), name)
-    if 8 * rows > total_memory_bytes() // 4:
-        raise DataError(
-            f"{name} has {rows:,} nodes, whose numbers alone take {8 * rows / 1e9:,.0f} GB",
-            "give a smaller graph",
-        )
+    _require_square(int(numbers[0]), int(numbers[1]), name)
 
 
 def read_table(text: str, name: str) -> Arcs:

@@ -247,11 +247,6 @@ def test_adjacency_tables_with_and_without_names(tmp_path):
         ("a.gml", "graph [ node [ id 0 ] ]", "no suffix"),
         ("a.txt.gz", gzip.compress(b"0 1\n" * 999, mtime=0)[:-9], "damaged"),
         ("a.npz", b"0 1\n", "no npz"),
-        (
-            "a.mtx",
-            f"%%MatrixMarket matrix coordinate pattern general\n{10**12} {10**12} 1\n1 2\n",
-            "8,000 GB",
-        ),
         ("a.npz", npz_of(b"{'descr': '<i8', 'fortran_order': [[["), "no npz"),
         (
             "a.npz",

@@ -117,23 +117,6 @@ def test_what_is_no_graph_in_a_folder_is_named_and_costs_no_graph(tmp_path):
         open_source(str(tmp_path))
 
 
-def test_the_splits_of_a_set_of_graphs_are_kept_and_graphs_without_edges_left_out(tmp_path):
-    for folder, count in (("train", 8), ("test", 3)):
-        (tmp_path / folder).mkdir()
-        for number in range(count):
-            graph = networkx.path_graph(3 + number + 20 * (folder == "test"))
-            networkx.write_edgelist(graph, tmp_path / folder / f"{number}.edges", data=False)
-    (tmp_path / "train/none.edges").write_text("0 0\n")
-    data = open_source(str(tmp_path))
-    assert sorted(data.splits["test"]) == [f"test/{number}.edges" for number in range(3)]
-    assert len(data.splits["train"]) + len(data.splits["valid"]) == 8 and data.splits["valid"]
-    said = "\n".join(data.summary)
-    assert "the set's own: train, test" in said
-    assert "without edges: 1 graph, left out, the first is train/none.edges" in said
-    (tmp_path / "train").rename(tmp_path / "more")
-    assert "by content" in "\n".join(open_source(str(tmp_path)).summary)
-
-
 def test_a_tu_set_is_read_by_graph(tmp_path):
     (tmp_path / "X_A.txt").write_text("1, 2\n2, 1\n3, 4\n4, 3\n4, 5\n5, 4\n6, 7\n7, 6\n")
     (tmp_path / "X_graph_indicator.txt").write_text("1\n1\n2\n2\n2\n3\n3\n")
