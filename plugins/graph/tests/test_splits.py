@@ -117,6 +117,19 @@ def test_what_is_no_graph_in_a_folder_is_named_and_costs_no_graph(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_files_without_edges_cost_no_graph_of_a_set_unless_none_is_left(tmp_path):
+    (tmp_path / "loops.edges").write_text("0 0\n1 1\n")
+    (tmp_path / "empty.mtx").write_text("%%MatrixMarket matrix coordinate pattern symmetric\n3 3 0\n")
+    (tmp_path / "huge.mtx").write_text(f"%%MatrixMarket matrix array real general\n{10**6} {10**6}\n")
+    with pytest.raises(DataError, match=r"empty\.mtx has no edges.*huge\.mtx.*GiB.*2 self-loops"):
+        open_source(str(tmp_path))
+    for number in range(6):
+        networkx.write_edgelist(networkx.cycle_graph(6 + number), tmp_path / f"{number}.edges", data=False)
+    data = open_source(str(tmp_path))
+    assert sum(map(len, data.splits.values())) == 6
+    assert any(line.startswith("skipped: 3, empty.mtx") and "loops.edges" in line for line in data.summary)
+
+
 def test_a_tu_set_is_read_by_graph(tmp_path):
     (tmp_path / "X_A.txt").write_text("1, 2\n2, 1\n3, 4\n4, 3\n4, 5\n5, 4\n6, 7\n7, 6\n")
     (tmp_path / "X_graph_indicator.txt").write_text("1\n1\n2\n2\n2\n3\n3\n")
