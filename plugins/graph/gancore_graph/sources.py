@@ -11,7 +11,7 @@ import networkx
 import numpy as np
 
 from gancore import Source, SourceEntry
-from gancore.data import first_skipped, list_files, other_suffix_lines, read_npy
+from gancore.data import Split, first_skipped, list_files, other_suffix_lines, read_npy, splits_of_files
 from gancore.errors import ConfigError, DataError
 from gancore.text import escape_unprintable
 from gancore_graph.config import Format, GraphConfig
@@ -70,12 +70,16 @@ DOCUMENTS = frozenset({"readme", "license", "licence", "copying", "citation", "c
 
 @dataclass(frozen=True)
 class GraphSource:
-    """Listed graphs with their names; of one graph, perhaps the file of a published split."""
+    """Listed graphs with their names; of one graph, perhaps the file of a published split.
+
+    ``splits``: those that the set itself gives its graphs, or None for each; empty: it gives none.
+    """
 
     arcs: Sequence[Arcs]
     names: Sequence[str]
     split_file: Path | None = None
     notes: Sequence[str] = field(default=())
+    splits: Sequence[Split | None] = ()
 
 
 def resolve_graphs(source: Source, config: GraphConfig) -> GraphSource:
@@ -136,7 +140,8 @@ def _read_folder(path: Path, config: GraphConfig) -> GraphSource:
             f"give one of {', '.join(KINDS)}",
         )
     skipped_line = f"{len(skipped):,}, {first_skipped(skipped)}" if skipped else "none"
-    return GraphSource(arcs, names, notes=[*others, f"skipped: {skipped_line}"])
+    notes = [*others, f"skipped: {skipped_line}"]
+    return GraphSource(arcs, names, notes=notes, splits=splits_of_files(names))
 
 
 def read_file(path: Path, config: GraphConfig) -> Arcs:
