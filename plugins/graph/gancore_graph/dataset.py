@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from gancore import Data, Source, Spec
-from gancore.data import SPLITS, assign_splits
+from gancore.data import SPLITS, Split, assign_splits
 from gancore.errors import ConfigError, DataError
-from gancore.text import count_noun
+from gancore.text import count_noun, escape_unprintable
 from gancore_graph.breadth_first import find_bandwidth
 from gancore_graph.canonical import GraphView
 from gancore_graph.config import GraphConfig
@@ -126,28 +126,55 @@ def _summary(graph: Graph, split: LinkSplit, source: Source, config: GraphConfig
 
 
 def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, config: GraphConfig) -> Data:
-    """Graphs are divided by their content, so that equal ones are in one split."""
-    if config.split == "published":
+    """The set's own splits, else graphs are divided by their content, so that equal ones are in one split."""
+    own = sorted({split for split in found.splits if split})
+    if config.split == "published" and own in ([], ["train"]):
         raise ConfigError(f"{source.name} has no published split", "set data.split=drawn")
-    shares = (1 - config.valid_fraction - config.test_fraction, config.valid_fraction, config.test_fraction)
     digests = [_digest([graph.edges], graph.nodes, config.seed) for graph in graphs]
-    splits = assign_splits(digests, shares)
-    most = max(len(graph.edges) for graph in graphs)
-    members = {name: [n for n, own in enumerate(splits) if own == name] for name in SPLITS}
+    splits = _divide(digests, found.splits or [None] * len(graphs), config)
+    members = {name: [n for n, placed in enumerate(splits) if placed == name] for name in SPLITS}
+    left_out = [found.names[n] for n, placed in enumerate(splits) if placed is None]
+    kept = [graph for graph, placed in zip(graphs, splits, strict=True) if placed]
+    most = max(len(graph.edges) for graph in kept)
     train, valid, test = (
         GraphView([(graphs[n].edges, graphs[n].nodes) for n in rows], most) for rows in members.values()
     )
-    spec = _set_spec([graphs[n] for n in members["train"]], graphs, source)
+    spec = _set_spec([graphs[n] for n in members["train"]], kept, source)
     named = {str(name): [found.names[n] for n in rows] for name, rows in members.items()}
+    lines = [*_set_summary(kept, source), _splits_line(members, own), *_left_out_lines(left_out)]
     return Data(
         train,
         valid,
         test,
         spec=spec,
-        summary=[*_set_summary(graphs, splits, source), *_span_lines(spec), *found.notes],
+        summary=[*lines, *_span_lines(spec), *found.notes],
         fingerprint=_digest([graph.edges for graph in graphs], *[g.nodes for g in graphs], *splits),
-        splits=named if len(graphs) <= MOST_NAMED else {},
+        splits=named if len(kept) <= MOST_NAMED else {},
     )
+
+
+def _divide(digests: Sequence[str], own: Sequence[Split | None], config: GraphConfig) -> list[Split | None]:
+    """The split of each graph: the set's ``own``, else by content. None: an equal graph is held out.
+
+    Own graphs of valid and test replace the shares that would be drawn for them.
+
+    Raises:
+        DataError: too few graphs differ.
+    """
+    test = {digest for digest, split in zip(digests, own, strict=True) if split == "test"}
+    valid = {digest for digest, split in zip(digests, own, strict=True) if split == "valid"} - test
+    shares = (
+        1 - config.valid_fraction - config.test_fraction,
+        0.0 if valid else config.valid_fraction,
+        0.0 if test else config.test_fraction,
+    )
+    rest = sorted(set(digests) - valid - test)
+    drawn = dict(zip(rest, assign_splits(rest, shares), strict=True))
+    held = {**dict.fromkeys(valid, "valid"), **dict.fromkeys(test, "test")}
+    return [
+        split if split and split == held.get(digest) else drawn.get(digest)
+        for digest, split in zip(digests, own, strict=True)
+    ]
 
 
 def _set_spec(train: Sequence[Graph], graphs: Sequence[Graph], source: Source) -> Spec:
@@ -166,19 +193,29 @@ def _span_lines(spec: Spec) -> list[str]:
     return [f"breadth-first orders of train: an edge spans at most {spec['bandwidth']} places"]
 
 
-def _set_summary(graphs: Sequence[Graph], splits: Sequence[str], source: Source) -> list[str]:
+def _set_summary(graphs: Sequence[Graph], source: Source) -> list[str]:
     licence = f", licence {source.entry.licence}" if source.entry else ""
     sizes = sorted(graph.nodes for graph in graphs)
     notes = Counter(note.partition(":")[0] for graph in graphs for note in graph.notes)
-    divided = Counter(splits)
     return [
         f"data: {source.name}, {count_noun(len(graphs), 'graph')}{licence}",
         f"nodes: {sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}; edges: at most "
         f"{max(len(graph.edges) for graph in graphs):,}",
         "graphs are undirected, without loops and weights; said of them: "
         + ", ".join(f"{name} ({count:,} graphs)" for name, count in notes.items()),
-        f"splits: {', '.join(f'{divided[name]:,} {name}' for name in SPLITS)}, by content",
     ]
+
+
+def _splits_line(members: Mapping[Split, Sequence[int]], own: Sequence[Split]) -> str:
+    counts = ", ".join(f"{len(rows):,} {split}" for split, rows in members.items())
+    return f"splits: {counts}" + (f"; the set's own: {', '.join(own)}" if own else ", by content")
+
+
+def _left_out_lines(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    shown = escape_unprintable(names[0])
+    return [f"left out: {count_noun(len(names), 'graph')}, an equal graph is held out (first: {shown})"]
 
 
 def _digest(arrays: Sequence[Ints], *words: object) -> str:

@@ -83,21 +83,25 @@ def number_names(names: NDArray[np.generic]) -> tuple[NDArray[np.generic], Ints]
     return different, numbers.reshape(names.shape).astype(np.int64)
 
 
+def require_edges(arcs: Arcs, name: str) -> Ints:
+    """The pairs (count, 2) that are no self-loops. Raises DataError: there is none."""
+    looped: NDArray[np.bool_] = arcs.pairs[:, 0] == arcs.pairs[:, 1]
+    if looped.all():
+        what = f"{name} lists {count_noun(len(looped), 'self-loop')} and no edge between two nodes"
+        raise DataError(
+            what if len(looped) else f"{name} has no edges",
+            "give a graph with edges, a pair of nodes a line",
+        )
+    return arcs.pairs[~looped]
+
+
 def make_graph(arcs: Arcs, name: str, refuse_directed: bool = False) -> Graph:
     """Each pair becomes one undirected edge; loops and repetitions are dropped, and counted in the notes.
 
     Raises:
         DataError: no edge is left, or the pairs are directed and ``refuse_directed``.
     """
-    nodes, pairs = len(arcs.names), arcs.pairs
-    looped = pairs[:, 0] == pairs[:, 1]
-    pairs = pairs[~looped]
-    if not len(pairs):
-        what = f"{name} lists {count_noun(int(looped.sum()), 'self-loop')} and no edge between two nodes"
-        raise DataError(
-            what if looped.any() else f"{name} has no edges",
-            "give a graph with edges, a pair of nodes a line",
-        )
+    nodes, pairs = len(arcs.names), require_edges(arcs, name)
     listed = np.unique(pairs[:, 0] * nodes + pairs[:, 1])
     keys = np.unique(pair_keys(pairs, nodes))
     both = len(listed) - len(keys)
@@ -105,8 +109,8 @@ def make_graph(arcs: Arcs, name: str, refuse_directed: bool = False) -> Graph:
     if mixed and refuse_directed:
         raise DataError(f"{name} is directed ({said})", "set data.directed=symmetrise to drop the directions")
     notes = [said, *arcs.notes]
-    if looped.any():
-        notes.append(f"self-loops: {int(looped.sum()):,}, left out")
+    if looped := len(arcs.pairs) - len(pairs):
+        notes.append(f"self-loops: {looped:,}, left out")
     if repeated := len(pairs) - len(listed):
         notes.append(f"repeated pairs: {repeated:,}, each edge is kept once, without weight")
     return Graph(unpack_keys(keys, nodes), arcs.names, tuple(notes))

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 
 from gancore.data import ARRAY_READ_ERRORS, total_memory_bytes
 from gancore.errors import DataError
-from gancore.text import short_repr
+from gancore.text import format_size, short_repr
 from gancore_graph.graph import Arcs
 
 CSR_NAMES = (("adj_indptr", "adj_indices", "adj_shape"), ("indptr", "indices", "shape"))
@@ -84,7 +84,7 @@ def read_matrix_market(content: bytes, name: str) -> Arcs:
     """Coordinates or a dense array; values are left out, except that zeros are no edges.
 
     Raises:
-        DataError: the header, the line of sizes or an entry is wrong.
+        DataError: the header, the line of sizes or an entry is wrong, or it is too large.
     """
     _check_matrix_market(content, name)
     try:
@@ -108,14 +108,23 @@ def _check_matrix_market(content: bytes, name: str) -> None:
     at = next((n for n, line in enumerate(lines[1:], 2) if line.strip() and not line.startswith(b"%")), 0)
     numbers = lines[at - 1].split() if at else []
     wanted = 3 if words[2] == b"coordinate" else 2
-    if len(numbers) != wanted or not all(number.isdigit() for number in numbers):
+    if len(numbers) != wanted or not all(number.isdigit() and len(number) <= 20 for number in numbers):
         shown = lines[at - 1].decode(errors="replace").strip() if at else ""
         raise DataError(
             f"{name}, line {at}: {short_repr(shown)} is not the {wanted} numbers of rows, columns"
             + (" and entries" if wanted == 3 else ""),
             "fix the line, or set data.format=edges if it is a list of edges",
         )
-    _require_square(int(numbers[0]), int(numbers[1]), name)
+    rows, columns, *entries = map(int, numbers)
+    _require_square(rows, columns, name)
+    size = 8 * (rows + 3 * entries[0] if entries else rows * columns)  # names and entries; or a dense array
+    if size > total_memory_bytes() // 4:
+        raise DataError(
+            f"{name}, line {at}, declares {rows:,} x {columns:,}"
+            + (f" with {entries[0]:,} entries" if entries else "")
+            + f": {format_size(size)}, which this machine cannot prepare",
+            "fix the line, or give a smaller graph",
+        )
 
 
 def read_table(text: str, name: str) -> Arcs:

@@ -11,14 +11,14 @@ import networkx
 import numpy as np
 
 from gancore import Source, SourceEntry
-from gancore.data import first_skipped, list_files, other_suffix_lines, read_npy
+from gancore.data import Split, first_skipped, list_files, other_suffix_lines, read_npy, splits_of_files
 from gancore.errors import ConfigError, DataError
 from gancore.text import escape_unprintable
 from gancore_graph.config import Format, GraphConfig
 from gancore_graph.edge_lists import DELIMITERS, read_edge_list
 from gancore_graph.files import KINDS, decode_text, file_kind, is_table, read_content
 from gancore_graph.generated_sets import DEFAULT_COUNT, DRAWS, draw_set
-from gancore_graph.graph import Arcs
+from gancore_graph.graph import Arcs, require_edges
 from gancore_graph.graphml import read_graphml
 from gancore_graph.matrices import read_array, read_matrix_market, read_npz, read_table
 from gancore_graph.memory import edge_array
@@ -70,12 +70,16 @@ DOCUMENTS = frozenset({"readme", "license", "licence", "copying", "citation", "c
 
 @dataclass(frozen=True)
 class GraphSource:
-    """Listed graphs with their names; of one graph, perhaps the file of a published split."""
+    """Listed graphs with their names; of one graph, perhaps the file of a published split.
+
+    ``splits``: those that the set itself gives its graphs, or None for each; empty: it gives none.
+    """
 
     arcs: Sequence[Arcs]
     names: Sequence[str]
     split_file: Path | None = None
     notes: Sequence[str] = field(default=())
+    splits: Sequence[Split | None] = ()
 
 
 def resolve_graphs(source: Source, config: GraphConfig) -> GraphSource:
@@ -107,7 +111,8 @@ def resolve_graphs(source: Source, config: GraphConfig) -> GraphSource:
 def _read_folder(path: Path, config: GraphConfig) -> GraphSource:
     """Each file of a graph is one of a set; a folder with one of them is that graph.
 
-    Files that cannot be read, documents such as ``README.txt``, and other kinds are named in the notes.
+    Files that cannot be read or have no edges, documents such as ``README.txt``, and other kinds are named in
+    the notes.
     """
     listing = list_files(path)
     found = [name for name in listing.names if file_kind(Path(name)) is not None]
@@ -119,7 +124,9 @@ def _read_folder(path: Path, config: GraphConfig) -> GraphSource:
             skipped.append((name, "it is named as a document, not as a graph"))
             continue
         try:
-            arcs.append(read_file(path / name, config))
+            listed = read_file(path / name, config)
+            require_edges(listed, escape_unprintable(Path(name).name))
+            arcs.append(listed)
             names.append(name)
         except DataError as error:
             skipped.append((name, error.message))
@@ -133,7 +140,8 @@ def _read_folder(path: Path, config: GraphConfig) -> GraphSource:
             f"give one of {', '.join(KINDS)}",
         )
     skipped_line = f"{len(skipped):,}, {first_skipped(skipped)}" if skipped else "none"
-    return GraphSource(arcs, names, notes=[*others, f"skipped: {skipped_line}"])
+    notes = [*others, f"skipped: {skipped_line}"]
+    return GraphSource(arcs, names, notes=notes, splits=splits_of_files(names))
 
 
 def read_file(path: Path, config: GraphConfig) -> Arcs:

@@ -189,6 +189,20 @@ def test_matrix_market(tmp_path):
         read(tmp_path, "e.mtx", "1 2\n")
 
 
+@pytest.mark.parametrize(
+    "kind, sizes, said",
+    [
+        ("coordinate pattern", f"{10**12} {10**12} 1", r"a\.mtx, line 2.* 7,450\.6 GiB"),
+        ("coordinate pattern", f"3 3 {10**12}", "22,351.7 GiB"),
+        ("array real", f"{10**6} {10**6}", "7,450.6 GiB"),
+        ("coordinate pattern", f"{'9' * 5000} 3 1", "is not the 3 numbers"),
+    ],
+)
+def test_a_matrix_market_header_reserves_no_memory_that_is_not_there(tmp_path, kind, sizes, said):
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, "a.mtx", f"%%MatrixMarket matrix {kind} symmetric\n{sizes}\n2 1\n")
+
+
 def test_graphml_of_networkx_with_unknown_attributes(tmp_path):
     graph = networkx.karate_club_graph()
     found = read(tmp_path, "a.graphml", "\n".join(networkx.generate_graphml(graph)))

@@ -100,6 +100,50 @@ def test_a_folder_of_files_is_a_set_of_graphs(tmp_path):
         open_source(str(tmp_path), split="published")
 
 
+def write_rings(folder, sizes):
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in sizes:
+        networkx.write_edgelist(networkx.cycle_graph(size), folder / f"{size}.edges", data=False)
+
+
+def lines_of(data, start):
+    return [line for line in data.summary if line.startswith(start)]
+
+
+@pytest.mark.parametrize("valid", ["valid", "validation", "val"])
+def test_folders_of_a_set_are_its_splits_and_no_held_out_graph_is_in_train(tmp_path, valid):
+    write_rings(tmp_path / "train", range(10, 30))
+    write_rings(tmp_path / valid, range(28, 34))
+    write_rings(tmp_path / "test", range(33, 50))
+    (tmp_path / "README.txt").write_text("rings\n")
+    data = open_source(str(tmp_path), split="published")
+    assert set(data.splits["train"]) == {f"train/{size}.edges" for size in range(10, 28)}
+    assert set(data.splits["valid"]) == {f"{valid}/{size}.edges" for size in range(28, 33)}
+    assert set(data.splits["test"]) == {f"test/{size}.edges" for size in range(33, 50)}
+    assert lines_of(data, "splits") == [
+        "splits: 18 train, 5 valid, 17 test; the set's own: test, train, valid"
+    ]
+    assert "3 graphs" in lines_of(data, "left out")[0] and "train/28.edges" in lines_of(data, "left out")[0]
+
+
+def test_a_split_that_a_set_lacks_is_drawn_from_its_train(tmp_path):
+    write_rings(tmp_path / "train", range(10, 40))
+    data = open_source(str(tmp_path))
+    assert all(data.splits.values()) and lines_of(data, "splits")[0].endswith("the set's own: train")
+    with pytest.raises(ConfigError, match="no published split"):
+        open_source(str(tmp_path), split="published")
+    write_rings(tmp_path / "test", range(50, 60))
+    data = open_source(str(tmp_path))
+    assert set(data.splits["test"]) == {f"test/{size}.edges" for size in range(50, 60)}
+    assert data.splits["valid"] and len(data.splits["valid"]) + len(data.splits["train"]) == 30
+
+
+def test_a_set_of_a_test_folder_alone_is_divided_by_content(tmp_path):
+    write_rings(tmp_path / "test", range(10, 40))
+    data = open_source(str(tmp_path))
+    assert all(data.splits.values()) and lines_of(data, "splits")[0].endswith("by content")
+
+
 def test_what_is_no_graph_in_a_folder_is_named_and_costs_no_graph(tmp_path):
     for number in range(6):
         networkx.write_edgelist(networkx.cycle_graph(6 + number), tmp_path / f"{number}.edges", data=False)
@@ -115,6 +159,19 @@ def test_what_is_no_graph_in_a_folder_is_named_and_costs_no_graph(tmp_path):
         (tmp_path / f"{number}.edges").unlink()
     with pytest.raises(DataError, match=r"README\.txt"):
         open_source(str(tmp_path))
+
+
+def test_files_without_edges_cost_no_graph_of_a_set_unless_none_is_left(tmp_path):
+    (tmp_path / "loops.edges").write_text("0 0\n1 1\n")
+    (tmp_path / "empty.mtx").write_text("%%MatrixMarket matrix coordinate pattern symmetric\n3 3 0\n")
+    (tmp_path / "huge.mtx").write_text(f"%%MatrixMarket matrix array real general\n{10**6} {10**6}\n")
+    with pytest.raises(DataError, match=r"empty\.mtx has no edges.*huge\.mtx.*GiB.*2 self-loops"):
+        open_source(str(tmp_path))
+    for number in range(6):
+        networkx.write_edgelist(networkx.cycle_graph(6 + number), tmp_path / f"{number}.edges", data=False)
+    data = open_source(str(tmp_path))
+    assert sum(map(len, data.splits.values())) == 6
+    assert any(line.startswith("skipped: 3, empty.mtx") and "loops.edges" in line for line in data.summary)
 
 
 def test_a_tu_set_is_read_by_graph(tmp_path):
